@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * virt/: the objects behind the file descriptors. The node creates VMs, a VM owns
+ * slots and vCPUs, a vCPU is run by one thread at a time.
+ *
+ * Each descriptor holds a reference on its VM (@users); the last one to close
+ * takes the VM down, so a vCPU never outlives its VM.
+ */
+#ifndef _UMBRA_VM_H
+#define _UMBRA_VM_H
+
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/signal.h>
+#include <linux/xarray.h>
+#include <uapi/linux/kvm.h>
+#include <umbra/mmu.h>
+#include <umbra/arch_vcpu.h>
+
+/* vCPU ids are below this, as KVM_CAP_MAX_VCPU_ID says; so is their number. */
+#define UMBRA_VCPUS_MAX 1024
+
+/*
+ * Pages of the vCPU's mapping: struct kvm_run, then KVM_PIO_PAGE_OFFSET's page of
+ * port data.
+ */
+#define UMBRA_VCPU_MMAP_PAGES 2
+
+/**
+ * struct umbra_vcpu_stat - events of one vCPU
+ *
+ * Written by the vCPU's own thread. debugfs shows the sums over a VM's vCPUs under
+ * these names; they are the ones that KVM's users know.
+ */
+struct umbra_vcpu_stat {
+	u64 exits;
+	u64 io_exits;
+	u64 mmio_exits;
+	u64 signal_exits;
+	u64 irq_exits;
+	u64 halt_exits;
+	u64 request_irq_exits;
+	u64 irq_injections;
+	u64 nmi_injections;
+	u64 insn_emulation;
+	u64 insn_emulation_fail;
+	u64 fpu_reload;
+	u64 host_state_reload;
+};
+
+/**
+ * struct umbra_vcpu - one virtual CPU
+ * @vm: its VM; a reference is held through the descriptor
+ * @mmu: its part in the guest-physical address space
+ * @mutex: held for the whole of each ioctl on the vCPU
+ * @run: the page that userspace maps; @pio_data: the page behind it
+ * @id: as given to KVM_CREATE_VCPU
+ * @srcu_idx: cookie of vm->mmu.srcu, which KVM_RUN holds
+ * @sigset_active: KVM_SET_SIGNAL_MASK gave @sigset
+ * @stat: counters
+ * @arch: registers and what else the architecture keeps
+ */
+struct umbra_vcpu {
+	struct umbra_vm *vm;
+	struct umbra_mmu_vcpu mmu;
+	struct mutex mutex;	/* one ioctl at a time */
+	struct kvm_run *run;
+	void *pio_data;
+	unsigned int id;
+	int srcu_idx;
+	bool sigset_active;
+	sigset_t sigset;
+	struct umbra_vcpu_stat stat;
+	struct umbra_arch_vcpu arch;
+};
+
+/**
+ * struct umbra_vm - one virtual machine
+ * @mmu: its memory
+ * @users: open descriptors and who else needs the VM
+ * @lock: guards @vcpus against creation of a second with the same id; outside of
+ *	mmu->slots_lock
+ * @vcpus: struct umbra_vcpu by id
+ * @nr_vcpus: how many there are; set under @lock
+ * @id: number for dmesg and traces
+ * @node: in the list of living VMs (virt/counters.c)
+ * @debugfs: its directory
+ * @arch: what else the architecture keeps
+ */
+struct umbra_vm {
+	struct umbra_mmu mmu;
+	struct kref users;
+	struct mutex lock;	/* creation of vCPUs */
+	struct xarray vcpus;
+	unsigned int nr_vcpus;
+	unsigned int id;
+	struct list_head node;
+	struct dentry *debugfs;
+	struct umbra_arch_vm arch;
+};
+
+static inline struct umbra_vm *umbra_mmu_vm(struct umbra_mmu *mmu)
+{
+	return container_of(mmu, struct umbra_vm, mmu);
+}
+
+/*
+ * KVM_RUN holds the slots' SRCU but while the guest runs and while it sleeps for
+ * userspace's sake, so that a change of slots never waits for a guest.
+ */
+static inline void umbra_vcpu_srcu_lock(struct umbra_vcpu *vcpu)
+{
+	vcpu->srcu_idx = srcu_read_lock(&vcpu->vm->mmu.srcu);
+}
+
+static inline void umbra_vcpu_srcu_unlock(struct umbra_vcpu *vcpu)
+{
+	srcu_read_unlock(&vcpu->vm->mmu.srcu, vcpu->srcu_idx);
+}
+
+/* virt/memslot.c */
+int umbra_set_memory_region(struct umbra_vm *vm,
+			    const struct kvm_userspace_memory_region *region);
+int umbra_get_dirty_log(struct umbra_vm *vm, const struct kvm_dirty_log *log);
+
+/* virt/vm.c */
+void umbra_vm_get(struct umbra_vm *vm);
+void umbra_vm_put(struct umbra_vm *vm);
+
+#endif
