@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The dirty log: which pages of a slot the guest wrote since it was last asked.
+ *
+ * Invariants
+ * - While a slot logs, an spte of it is writable only if the page's bit is set, or
+ *   will be before the vCPU that made it writable enters the guest.
+ * - Reading takes bits and write permission in one hold of mmu->lock, and flushes
+ *   before the bits reach userspace: a write after the read faults and is seen by
+ *   the next one.
+ *
+ * Locks: slots_lock keeps the slot; mmu->lock for writing around each stretch.
+ */
+#include <linux/uaccess.h>
+#include <umbra/mmu.h>
+#include <umbra/trace.h>
+
+/* Words of the bitmap taken in one hold of the lock; the bound of its length. */
+#define STRETCH 64
+
+static void take_words(struct umbra_mmu *mmu, struct umbra_memslot *slot,
+		       unsigned long first, unsigned long count,
+		       unsigned long *out, bool *flush)
+{
+	unsigned long i;
+
+	for (i = 0; i < count; i++) {
+		unsigned long *word = &slot->dirty_bitmap[first + i];
+		unsigned long mask;
+
+		out[i] = 0;
+		if (!READ_ONCE(*word))
+			continue;
+		out[i] = xchg(word, 0);
+		/* The bitmap is little endian on every host. */
+		mask = (unsigned long)le64_to_cpu((__force __le64)out[i]);
+		*flush |= mmu->ops->wrprot(mmu, slot, (first + i) * BITS_PER_LONG,
+					   mask);
+		trace_umbra_dirty(mmu->id, slot->id,
+				  slot->base_gfn + (first + i) * BITS_PER_LONG, mask);
+	}
+}
+
+/*
+ * A failing copy would lose the bits that were already taken: they are put back,
+ * and the pages stay write-protected, which is harmless.
+ */
+static void put_back(struct umbra_memslot *slot, unsigned long count,
+		     const unsigned long *words)
+{
+	unsigned long i, bit;
+
+	for (i = 0; i < count; i++)
+		for_each_set_bit(bit, &words[i], BITS_PER_LONG)
+			set_bit(i * BITS_PER_LONG + bit, slot->dirty_bitmap);
+}
+
+/**
+ * umbra_dirty_log_get() - hand out the dirty bitmap of a slot, and begin anew
+ * @mmu: the MMU; slots_lock held
+ * @slot: a slot that logs
+ * @bitmap: user memory of one bit a page, rounded up to 64 bits
+ *
+ * Sleeps. Return: 0; -ENOMEM; -EFAULT. On an error no bit is lost: what was not
+ * handed out is reported again.
+ */
+int umbra_dirty_log_get(struct umbra_mmu *mmu, struct umbra_memslot *slot,
+			void __user *bitmap)
+{
+	unsigned long words = BITS_TO_LONGS(slot->npages);
+	unsigned long *copy, first;
+	bool flush = false;
+	int ret = 0;
+
+	/* What becomes dirty from here on is the next reading's. */
+	if (find_first_bit(slot->dirty_bitmap, words * BITS_PER_LONG) ==
+	    words * BITS_PER_LONG)
+		return clear_user(bitmap, words * sizeof(*copy)) ? -EFAULT : 0;
+	copy = kvmalloc_array(words, sizeof(*copy), GFP_KERNEL);
+	if (!copy)
+		return -ENOMEM;
+
+	for (first = 0; first < words; first += STRETCH) {
+		unsigned long count = min_t(unsigned long, STRETCH, words - first);
+
+		write_lock(&mmu->lock);
+		take_words(mmu, slot, first, count, copy + first, &flush);
+		write_unlock(&mmu->lock);
+		cond_resched();
+	}
+	if (flush)
+		umbra_mmu_flush(mmu);
+	if (copy_to_user(bitmap, copy, words * sizeof(*copy))) {
+		put_back(slot, words, copy);
+		ret = -EFAULT;
+	}
+	kvfree(copy);
+	umbra_audit_after(mmu, "dirty log");
+	return ret;
+}

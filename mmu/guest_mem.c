@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The module's own accesses to guest memory, through the process's mapping of it.
+ *
+ * They go by the host virtual address, so the host's protections hold and a page
+ * that is away is brought back. A write is seen by the dirty log.
+ *
+ * Locks: mmu->srcu held; current->mm is mmu->mm.
+ */
+#include <linux/uaccess.h>
+#include <umbra/mmu.h>
+
+/* Where @gpa is, and in @len how much of it lies in the same page. */
+static void __user *locate(struct umbra_mmu *mmu, gpa_t gpa, size_t *len,
+			   struct umbra_memslot **slot)
+{
+	gfn_t gfn = gpa >> PAGE_SHIFT;
+
+	*slot = umbra_memslots_find(umbra_mmu_slots(mmu), gfn);
+	if (!*slot)
+		return NULL;
+	*len = min_t(size_t, *len, PAGE_SIZE - offset_in_page(gpa));
+	return (void __user *)(umbra_slot_hva(*slot, gfn) + offset_in_page(gpa));
+}
+
+/**
+ * umbra_guest_read() - read guest memory
+ * @mmu: the MMU
+ * @gpa: guest physical address
+ * @data: filled in
+ * @len: bytes; may cross pages and slots
+ *
+ * Sleeps. Return: 0; -EFAULT where no slot is or the host has no memory; @data is
+ * filled in part then.
+ */
+int umbra_guest_read(struct umbra_mmu *mmu, gpa_t gpa, void *data, size_t len)
+{
+	while (len) {
+		struct umbra_memslot *slot;
+		size_t n = len;
+		void __user *from = locate(mmu, gpa, &n, &slot);
+
+		if (!from || __copy_from_user(data, from, n))
+			return -EFAULT;
+		gpa += n;
+		data += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/**
+ * umbra_guest_write() - write guest memory
+ * @mmu: the MMU
+ * @gpa: guest physical address
+ * @data: what to write
+ * @len: bytes; may cross pages and slots
+ *
+ * Sleeps. Return: 0; -EFAULT where no writable slot is or the host has no memory.
+ */
+int umbra_guest_write(struct umbra_mmu *mmu, gpa_t gpa, const void *data,
+		      size_t len)
+{
+	while (len) {
+		struct umbra_memslot *slot;
+		size_t n = len;
+		void __user *to = locate(mmu, gpa, &n, &slot);
+
+		if (!to || umbra_slot_readonly(slot) || __copy_to_user(to, data, n))
+			return -EFAULT;
+		umbra_slot_mark_dirty(slot, gpa >> PAGE_SHIFT);
+		gpa += n;
+		data += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/**
+ * umbra_guest_read_atomic() - read guest memory that the host has present
+ * @mmu: the MMU
+ * @gpa: guest physical address
+ * @data: filled in
+ * @len: bytes, within one page
+ *
+ * Never sleeps; preemption may be off. Return: 0; -EFAULT when
+ * umbra_guest_read() must be asked.
+ */
+int umbra_guest_read_atomic(struct umbra_mmu *mmu, gpa_t gpa, void *data,
+			    size_t len)
+{
+	struct umbra_memslot *slot;
+	size_t n = len;
+	void __user *from = locate(mmu, gpa, &n, &slot);
+	unsigned long left;
+
+	if (!from || n != len)
+		return -EFAULT;
+	pagefault_disable();
+	left = __copy_from_user_inatomic(data, from, len);
+	pagefault_enable();
+	return left ? -EFAULT : 0;
+}
