@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The VM: birth, references, death, and the ioctls on its descriptor.
+ *
+ * Invariants
+ * - The VM's own descriptor and each vCPU's hold one reference. What a VM holds goes
+ *   when the last one is given back, in the context of that close, and is freed
+ *   when it returns: debugfs first, which waits for its readers; then the vCPUs'
+ *   parts, the MMU, the vCPUs themselves (a flush may look at them until the MMU
+ *   has left the notifier), the architecture, the hardware.
+ * - The ioctls work only for the process whose memory the VM maps (-EIO).
+ */
+#include <linux/anon_inodes.h>
+#include <linux/capability.h>
+#include <linux/compat.h>
+#include <linux/debugfs.h>
+#include <linux/file.h>
+#include <linux/idr.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <umbra/arch.h>
+#include <umbra/counters.h>
+#include "virt.h"
+
+static DEFINE_IDA(vm_ids);
+
+static void vm_destroy(struct kref *users)
+{
+	struct umbra_vm *vm = container_of(users, struct umbra_vm, users);
+	struct umbra_vcpu *vcpu;
+	unsigned long i;
+
+	umbra_counters_vm_dying();
+	debugfs_remove_recursive(vm->debugfs);
+	xa_for_each(&vm->vcpus, i, vcpu)
+		umbra_vcpu_stop(vcpu);
+	umbra_mmu_destroy(&vm->mmu);
+	xa_for_each(&vm->vcpus, i, vcpu)
+		umbra_vcpu_free(vcpu);
+	xa_destroy(&vm->vcpus);
+	umbra_arch_vm_destroy(vm);
+	umbra_arch_disable();
+	ida_free(&vm_ids, vm->id);
+	umbra_counters_vm_dead(vm);
+	kfree(vm);
+}
+
+void umbra_vm_get(struct umbra_vm *vm)
+{
+	kref_get(&vm->users);
+}
+
+/* The last one sleeps until all that the VM held is freed. */
+void umbra_vm_put(struct umbra_vm *vm)
+{
+	kref_put(&vm->users, vm_destroy);
+}
+
+static int vm_release(struct inode *inode, struct file *file)
+{
+	umbra_vm_put(file->private_data);
+	return 0;
+}
+
+static long set_mmu(struct umbra_vm *vm, const struct umbra_mmu_config __user *user)
+{
+	struct umbra_mmu_config config;
+
+	if (copy_from_user(&config, user, sizeof(config)))
+		return -EFAULT;
+	if (config.reserved[0] || config.reserved[1])
+		return -EINVAL;
+	return umbra_mmu_configure(&vm->mmu, config.mode, config.policy);
+}
+
+static long get_mmu(struct umbra_vm *vm, struct umbra_mmu_config __user *user)
+{
+	struct umbra_mmu_config config = {};
+
+	mutex_lock(&vm->mmu.slots_lock);
+	config.mode = vm->mmu.mode;
+	config.policy = vm->mmu.policy;
+	mutex_unlock(&vm->mmu.slots_lock);
+	return copy_to_user(user, &config, sizeof(config)) ? -EFAULT : 0;
+}
+
+static long audit(struct umbra_vm *vm, struct umbra_audit __user *user)
+{
+	struct umbra_audit verdict = {};
+	int err = umbra_audit(&vm->mmu, &verdict);
+
+	if (err)
+		return err;
+	return copy_to_user(user, &verdict, sizeof(verdict)) ? -EFAULT : 0;
+}
+
+static void describe_slot(const struct umbra_memslot *slot, gfn_t gfn,
+			  struct umbra_gfn_info *info)
+{
+	info->flags = UMBRA_GFN_SLOT;
+	if (umbra_slot_readonly(slot))
+		info->flags |= UMBRA_GFN_READONLY;
+	if (umbra_slot_logs(slot))
+		info->flags |= UMBRA_GFN_LOGGED;
+	info->slot = slot->id;
+	info->hva = umbra_slot_hva(slot, gfn);
+}
+
+static long gfn_info(struct umbra_vm *vm, struct umbra_gfn_info __user *user)
+{
+	struct umbra_mmu *mmu = &vm->mmu;
+	struct umbra_gfn_info info = {};
+	struct umbra_memslot *slot;
+	int idx;
+
+	if (get_user(info.gfn, &user->gfn))
+		return -EFAULT;
+	idx = srcu_read_lock(&mmu->srcu);
+	if (info.gfn >= READ_ONCE(mmu->max_gfn)) {
+		srcu_read_unlock(&mmu->srcu, idx);
+		return -EINVAL;
+	}
+	slot = umbra_memslots_find(umbra_mmu_slots(mmu), info.gfn);
+	if (slot)
+		describe_slot(slot, info.gfn, &info);
+	read_lock(&mmu->lock);
+	mmu->ops->gfn_info(mmu, &info);
+	read_unlock(&mmu->lock);
+	srcu_read_unlock(&mmu->srcu, idx);
+
+	/* Where memory lies in the host is the host's affair. */
+	if (!capable(CAP_SYS_ADMIN)) {
+		info.pfn = 0;
+		info.spte = 0;
+	}
+	return copy_to_user(user, &info, sizeof(info)) ? -EFAULT : 0;
+}
+
+#ifdef UMBRA_TEST
+static long test_hook(struct umbra_vm *vm, const struct umbra_test_hook __user *user)
+{
+	struct umbra_mmu *mmu = &vm->mmu;
+	struct umbra_test_hook hook;
+	int ret;
+
+	if (copy_from_user(&hook, user, sizeof(hook)))
+		return -EFAULT;
+	if (hook.pad)
+		return -EINVAL;
+	write_lock(&mmu->lock);
+	ret = mmu->ops->hook(mmu, &hook);
+	write_unlock(&mmu->lock);
+	return ret;
+}
+#else
+static long test_hook(struct umbra_vm *vm, const struct umbra_test_hook __user *user)
+{
+	return -ENOTTY;
+}
+#endif
+
+static long set_memory_region(struct umbra_vm *vm,
+			      const struct kvm_userspace_memory_region __user *user)
+{
+	struct kvm_userspace_memory_region region;
+
+	if (copy_from_user(&region, user, sizeof(region)))
+		return -EFAULT;
+	return umbra_set_memory_region(vm, &region);
+}
+
+static long get_dirty_log(struct umbra_vm *vm, const struct kvm_dirty_log __user *user)
+{
+	struct kvm_dirty_log log;
+
+	if (copy_from_user(&log, user, sizeof(log)))
+		return -EFAULT;
+	return umbra_get_dirty_log(vm, &log);
+}
+
+static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct umbra_vm *vm = file->private_data;
+	void __user *user = (void __user *)arg;
+
+	if (vm->mmu.mm != current->mm)
+		return -EIO;
+	switch (cmd) {
+	case KVM_CREATE_VCPU:
+		return umbra_vcpu_create(vm, arg);
+	case KVM_CHECK_EXTENSION:
+		return umbra_check_extension(vm, arg);
+	case KVM_SET_USER_MEMORY_REGION:
+		return set_memory_region(vm, user);
+	case KVM_GET_DIRTY_LOG:
+		return get_dirty_log(vm, user);
+	case UMBRA_SET_MMU:
+		return set_mmu(vm, user);
+	case UMBRA_GET_MMU:
+		return get_mmu(vm, user);
+	case UMBRA_AUDIT:
+		return audit(vm, user);
+	case UMBRA_GFN_INFO:
+		return gfn_info(vm, user);
+	case UMBRA_TEST_HOOK:
+		return test_hook(vm, user);
+	default:
+		return umbra_arch_vm_ioctl(vm, cmd, arg);
+	}
+}
+
+#ifdef CONFIG_COMPAT
+/* A 32-bit process writes only the low half of the pointer's union. */
+static long compat_get_dirty_log(struct umbra_vm *vm,
+				 const struct kvm_dirty_log __user *user)
+{
+	struct kvm_dirty_log log;
+
+	if (copy_from_user(&log, user, sizeof(log)))
+		return -EFAULT;
+	log.dirty_bitmap = compat_ptr((u32)log.padding2);
+	return umbra_get_dirty_log(vm, &log);
+}
+
+static long vm_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct umbra_vm *vm = file->private_data;
+
+	if (cmd != KVM_GET_DIRTY_LOG)
+		return vm_ioctl(file, cmd, (unsigned long)compat_ptr(arg));
+	if (vm->mmu.mm != current->mm)
+		return -EIO;
+	return compat_get_dirty_log(vm, compat_ptr(arg));
+}
+#endif
+
+static const struct file_operations vm_fops = {
+	.owner = THIS_MODULE,
+	.release = vm_release,
+	.unlocked_ioctl = vm_ioctl,
+#ifdef CONFIG_COMPAT
+	.compat_ioctl = vm_compat_ioctl,
+#endif
+	.llseek = noop_llseek,
+};
+
+static struct umbra_vm *vm_alloc(void)
+{
+	struct umbra_vm *vm;
+	int err;
+
+	vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+	if (!vm)
+		return ERR_PTR(-ENOMEM);
+	err = ida_alloc(&vm_ids, GFP_KERNEL);
+	if (err < 0)
+		goto free_vm;
+	vm->id = err;
+	kref_init(&vm->users);
+	mutex_init(&vm->lock);
+	xa_init(&vm->vcpus);
+	err = umbra_arch_enable();
+	if (err)
+		goto free_id;
+	err = umbra_mmu_create(&vm->mmu, vm->id);
+	if (err)
+		goto disable;
+	err = umbra_arch_vm_init(vm);
+	if (err)
+		goto destroy_mmu;
+	umbra_counters_vm_born(vm);
+	return vm;
+
+destroy_mmu:
+	umbra_mmu_destroy(&vm->mmu);
+disable:
+	umbra_arch_disable();
+free_id:
+	ida_free(&vm_ids, vm->id);
+free_vm:
+	kfree(vm);
+	return ERR_PTR(err);
+}
+
+/**
+ * umbra_vm_create() - KVM_CREATE_VM: a VM over the caller's memory
+ *
+ * Return: its descriptor; -EBUSY when the virtualisation hardware belongs to
+ * another module; -ENOMEM, -EMFILE, -ENFILE, -EINTR.
+ */
+int umbra_vm_create(void)
+{
+	struct umbra_vm *vm;
+	struct file *file;
+	int fd;
+
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	vm = vm_alloc();
+	if (IS_ERR(vm)) {
+		put_unused_fd(fd);
+		return PTR_ERR(vm);
+	}
+	file = anon_inode_getfile("umbra-vm", &vm_fops, vm, O_RDWR);
+	if (IS_ERR(file)) {
+		umbra_vm_put(vm);
+		put_unused_fd(fd);
+		return PTR_ERR(file);
+	}
+	umbra_debugfs_add(vm, fd);
+	fd_install(fd, file);
+	return fd;
+}
