@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * x86's entry points: what virt/ and mmu/ call, handed to the files that know.
+ *
+ * Locks: vcpu->mutex is held in every call for a vCPU; vm->lock guards the few fields
+ * of struct umbra_arch_vm that ioctls change.
+ */
+#include <linux/uaccess.h>
+#include <umbra/arch.h>
+#include <asm/msr.h>
+#include <asm/tsc.h>
+
+#include "x86.h"
+
+const struct umbra_x86_backend *umbra_backend;
+
+int umbra_arch_init(void)
+{
+	int err;
+
+	umbra_backend = &umbra_svm_backend;
+	err = umbra_fpu_init();
+	if (err)
+		return err;
+	err = umbra_backend->probe();
+	if (err)
+		return err;
+	umbra_hardware_init();
+	return 0;
+}
+
+void umbra_arch_exit(void)
+{
+	umbra_hardware_exit();
+	umbra_backend->remove();
+}
+
+int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
+{
+	switch (ext) {
+	case KVM_CAP_USER_NMI:
+	case KVM_CAP_EXT_CPUID:
+	case KVM_CAP_SET_TSS_ADDR:
+	case KVM_CAP_SET_IDENTITY_MAP_ADDR:
+	case KVM_CAP_NOP_IO_DELAY:
+	case KVM_CAP_VCPU_EVENTS:
+	case KVM_CAP_DEBUGREGS:
+	case KVM_CAP_XSAVE:
+	case KVM_CAP_GET_TSC_KHZ:
+	case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
+		return 1;
+	case KVM_CAP_XCRS:
+		return boot_cpu_has(X86_FEATURE_OSXSAVE);
+	default:
+		return 0;
+	}
+}
+
+long umbra_arch_dev_ioctl(unsigned int cmd, unsigned long arg)
+{
+	void __user *argp = (void __user *)arg;
+	long r;
+
+	r = umbra_cpuid_dev_ioctl(cmd, argp);
+	if (r == -ENOTTY)
+		r = umbra_msr_dev_ioctl(cmd, argp);
+	return r;
+}
+
+/*
+ * Real mode runs on nested paging as it is: both pages that userspace sets aside for
+ * other hardware stay unused. An address that cannot be one is refused all the same.
+ */
+static long set_addr(struct umbra_vm *vm, u64 *slot, u64 addr, u64 limit)
+{
+	if (addr > limit)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	*slot = addr;
+	mutex_unlock(&vm->lock);
+	return 0;
+}
+
+long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long arg)
+{
+	u64 addr;
+
+	switch (cmd) {
+	case KVM_SET_TSS_ADDR:
+		/* Three pages below 4 GiB. */
+		return set_addr(vm, &vm->arch.tss_addr, arg, SZ_4G - 3 * PAGE_SIZE);
+	case KVM_SET_IDENTITY_MAP_ADDR:
+		if (copy_from_user(&addr, (void __user *)arg, sizeof(addr)))
+			return -EFAULT;
+		if (vm->nr_vcpus)
+			return -EINVAL;
+		return set_addr(vm, &vm->arch.identity_map_addr, addr, SZ_4G - PAGE_SIZE);
+	default:
+		return -ENOTTY;
+	}
+}
+
+long umbra_arch_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd,
+			   unsigned long arg)
+{
+	static long (*const handlers[])(struct umbra_vcpu *vcpu, unsigned int cmd,
+					void __user *argp) = {
+		umbra_regs_ioctl, umbra_fpu_ioctl, umbra_msr_ioctl, umbra_cpuid_ioctl,
+		umbra_event_ioctl,
+	};
+	unsigned int i;
+
+	if (cmd == KVM_GET_TSC_KHZ)
+		return tsc_khz;
+	for (i = 0; i < ARRAY_SIZE(handlers); i++) {
+		long r = handlers[i](vcpu, cmd, (void __user *)arg);
+
+		if (r != -ENOTTY)
+			return r;
+	}
+	return -ENOTTY;
+}
+
+int umbra_arch_vm_init(struct umbra_vm *vm)
+{
+	vm->arch.tsc_offset = -rdtsc();
+	return 0;
+}
+
+void umbra_arch_vm_destroy(struct umbra_vm *vm)
+{
+}
+
+/* A segment as #INIT leaves it (APM volume 2, table 14-1). */
+static void reset_segment(struct umbra_vcpu *vcpu, enum umbra_emul_segment seg,
+			  u16 selector, u64 base, u8 type, bool system)
+{
+	const struct kvm_segment val = {
+		.base = base, .limit = 0xffff, .selector = selector, .type = type,
+		.present = 1, .s = !system,
+	};
+
+	umbra_backend->set_segment(vcpu, seg, &val);
+}
+
+static void reset_segments(struct umbra_vcpu *vcpu)
+{
+	const struct kvm_dtable dt = { .limit = 0xffff };
+
+	reset_segment(vcpu, UMBRA_SEG_CS, 0xf000, 0xffff0000, 11, false);
+	reset_segment(vcpu, UMBRA_SEG_DS, 0, 0, 3, false);
+	reset_segment(vcpu, UMBRA_SEG_ES, 0, 0, 3, false);
+	reset_segment(vcpu, UMBRA_SEG_FS, 0, 0, 3, false);
+	reset_segment(vcpu, UMBRA_SEG_GS, 0, 0, 3, false);
+	reset_segment(vcpu, UMBRA_SEG_SS, 0, 0, 3, false);
+	reset_segment(vcpu, UMBRA_SEG_TR, 0, 0, 11, true);
+	reset_segment(vcpu, UMBRA_SEG_LDTR, 0, 0, 2, true);
+	umbra_backend->set_dt(vcpu, false, &dt);
+	umbra_backend->set_dt(vcpu, true, &dt);
+}
+
+/* Family, model and stepping, which a CPU leaves in RDX. */
+static u32 reset_rdx(struct umbra_vcpu *vcpu)
+{
+	u32 eax = 1, ebx, ecx = 0, edx;
+
+	umbra_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
+	return eax ?: 0x600;
+}
+
+/**
+ * umbra_x86_reset() - the state after #INIT
+ * @vcpu: the vCPU
+ */
+void umbra_x86_reset(struct umbra_vcpu *vcpu)
+{
+	struct umbra_arch_vcpu *arch = &vcpu->arch;
+
+	memset(arch->regs, 0, sizeof(arch->regs));
+	arch->regs[UMBRA_RDX] = reset_rdx(vcpu);
+	arch->rip = 0xfff0;
+	arch->rflags = X86_EFLAGS_FIXED;
+	arch->cr0 = X86_CR0_CD | X86_CR0_NW | X86_CR0_ET;
+	arch->cr2 = 0;
+	arch->cr3 = 0;
+	arch->cr4 = 0;
+	arch->cr8 = 0;
+	arch->efer = 0;
+	memset(arch->dr, 0, sizeof(arch->dr));
+	arch->dr6 = UMBRA_DR6_FIXED;
+	arch->dr7 = UMBRA_DR7_FIXED;
+	arch->event = (struct umbra_x86_event) {};
+	arch->irq = -1;
+	arch->nmi_pending = 0;
+	arch->nmi_masked = false;
+	arch->halted = false;
+	arch->triple_fault = false;
+	memset(&arch->io, 0, sizeof(arch->io));
+	umbra_fpu_reset(vcpu);
+	umbra_msr_reset(vcpu);
+	umbra_backend->reset(vcpu);
+	reset_segments(vcpu);
+	umbra_cpuid_update(vcpu);
+}
+
+int umbra_arch_vcpu_init(struct umbra_vcpu *vcpu)
+{
+	int err;
+
+	err = umbra_fpu_vcpu_init(vcpu);
+	if (err)
+		return err;
+	err = umbra_emul_vcpu_init(vcpu);
+	if (err)
+		goto free_fpu;
+	err = umbra_backend->vcpu_init(vcpu);
+	if (err)
+		goto free_emul;
+	vcpu->arch.tsc_offset = vcpu->vm->arch.tsc_offset;
+	umbra_cpuid_limits(vcpu);
+	umbra_x86_reset(vcpu);
+	return 0;
+
+free_emul:
+	umbra_emul_vcpu_destroy(vcpu);
+free_fpu:
+	umbra_fpu_vcpu_destroy(vcpu);
+	return err;
+}
+
+void umbra_arch_vcpu_destroy(struct umbra_vcpu *vcpu)
+{
+	umbra_backend->vcpu_destroy(vcpu);
+	umbra_emul_vcpu_destroy(vcpu);
+	umbra_fpu_vcpu_destroy(vcpu);
+	umbra_cpuid_free(vcpu);
+}

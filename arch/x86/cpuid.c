@@ -1,0 +1,580 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * CPUID: what is offered, what userspace chose of it, and what follows from that.
+ *
+ * KVM_GET_SUPPORTED_CPUID shows what a guest can use: features that the kernel uses
+ * itself (its own view of CPUID, so nothing that was turned off) and that need nothing
+ * of umbra, and those that umbra emulates. Userspace may set anything; what the guest
+ * may really do is limited by both (arch.limits).
+ *
+ * Locks: the entries belong to who holds vcpu->mutex.
+ */
+#include <linux/nospec.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <umbra/arch.h>
+#include <asm/cpufeature.h>
+#include <asm/fpu/types.h>
+#include <asm/msr-index.h>
+#include <asm/processor.h>
+
+#include "x86.h"
+
+#define F(feature)	BIT(X86_FEATURE_##feature & 31)
+
+/* Words of CPUID in the kernel's order (<asm/cpufeatures.h>), by one of their bits. */
+#define WORD(feature)	(X86_FEATURE_##feature / 32)
+
+/* Bits of each word that a guest can be offered. */
+#define OFFER_1_EDX	(F(FPU) | F(VME) | F(DE) | F(PSE) | F(TSC) | F(MSR) | F(PAE) | \
+			 F(MCE) | F(CX8) | F(APIC) | F(SEP) | F(MTRR) | F(PGE) | F(MCA) | \
+			 F(CMOV) | F(PAT) | F(PSE36) | F(CLFLUSH) | F(MMX) | F(FXSR) | \
+			 F(XMM) | F(XMM2))
+#define OFFER_1_ECX	(F(XMM3) | F(PCLMULQDQ) | F(SSSE3) | F(FMA) | F(CX16) | F(XMM4_1) | \
+			 F(XMM4_2) | F(MOVBE) | F(POPCNT) | F(AES) | F(XSAVE) | F(AVX) | \
+			 F(F16C) | F(RDRAND))
+#define OFFER_7_EBX	(F(FSGSBASE) | F(BMI1) | F(AVX2) | F(SMEP) | F(BMI2) | F(ERMS) | \
+			 F(RDSEED) | F(ADX) | F(SMAP) | F(CLFLUSHOPT) | F(CLWB) | \
+			 F(SHA_NI) | F(AVX512F) | F(AVX512DQ) | F(AVX512IFMA) | \
+			 F(AVX512CD) | F(AVX512BW) | F(AVX512VL))
+#define OFFER_7_ECX	(F(AVX512VBMI) | F(UMIP) | F(PKU) | F(AVX512_VBMI2) | F(GFNI) | \
+			 F(VAES) | F(VPCLMULQDQ) | F(AVX512_VNNI) | F(AVX512_BITALG) | \
+			 F(AVX512_VPOPCNTDQ) | F(LA57) | F(RDPID))
+#define OFFER_7_EDX	F(FSRM)
+#define OFFER_E1_EDX	(F(SYSCALL) | F(NX) | F(MMXEXT) | F(FXSR_OPT) | F(GBPAGES) | \
+			 F(RDTSCP) | F(LM) | F(3DNOWEXT) | F(3DNOW))
+#define OFFER_E1_ECX	(F(LAHF_LM) | F(CR8_LEGACY) | F(ABM) | F(SSE4A) | \
+			 F(MISALIGNSSE) | F(3DNOWPREFETCH))
+#define OFFER_E8_EBX	(F(CLZERO) | F(XSAVEERPTR) | F(WBNOINVD) | F(AMD_IBPB) | \
+			 F(AMD_IBRS) | F(AMD_STIBP) | F(AMD_SSBD))
+#define OFFER_D1_EAX	(F(XSAVEOPT) | F(XSAVEC) | F(XGETBV1))
+/* The bits of leaf 1 EDX that AMD repeats in 0x80000001 EDX. */
+#define SHARED_E1_EDX	0x0183f3ff
+#define TSC_ADJUST	BIT(1)	/* leaf 7 EBX; emulated */
+#define OSXSAVE		BIT(27)	/* leaf 1 ECX */
+#define OSPKE		BIT(4)	/* leaf 7 ECX */
+#define LEAF1_APIC	BIT(9)	/* leaf 1 EDX */
+
+/* What the kernel uses of one word of CPUID. */
+static u32 host_word(unsigned int word)
+{
+	return boot_cpu_data.x86_capability[word];
+}
+
+/**
+ * struct cpuid_out - a list of leaves being made
+ * @entries: where to
+ * @nr: how many are there
+ * @room: how many can be
+ */
+struct cpuid_out {
+	struct kvm_cpuid_entry2 *entries;
+	unsigned int nr;
+	unsigned int room;
+};
+
+/* Bits of a guest-physical address that nested tables resolve. */
+static unsigned int host_phys_bits(void)
+{
+	return fls64(umbra_arch_max_gfn(UMBRA_MMU_TDP) - 1) + PAGE_SHIFT;
+}
+
+/* The host's leaf, to be cut down; NULL when there is no room. */
+static struct kvm_cpuid_entry2 *add_leaf(struct cpuid_out *out, u32 function, u32 index,
+					 u32 flags)
+{
+	struct kvm_cpuid_entry2 *e;
+
+	if (out->nr >= out->room)
+		return NULL;
+	e = &out->entries[out->nr++];
+	memset(e, 0, sizeof(*e));
+	e->function = function;
+	e->index = index;
+	e->flags = flags;
+	cpuid_count(function, index, &e->eax, &e->ebx, &e->ecx, &e->edx);
+	return e;
+}
+
+#define INDEXED KVM_CPUID_FLAG_SIGNIFCANT_INDEX
+
+static int add_leaf7(struct cpuid_out *out)
+{
+	struct kvm_cpuid_entry2 *e = add_leaf(out, 7, 0, INDEXED);
+
+	if (!e)
+		return -E2BIG;
+	e->eax = 0;
+	e->ebx = (host_word(WORD(FSGSBASE)) & OFFER_7_EBX) | TSC_ADJUST;
+	e->ecx = host_word(WORD(PKU)) & OFFER_7_ECX;
+	e->edx = host_word(WORD(FSRM)) & OFFER_7_EDX;
+	if (!boot_cpu_has(X86_FEATURE_OSPKE))
+		e->ecx &= ~F(PKU);
+	if (!pgtable_l5_enabled())
+		e->ecx &= ~F(LA57);
+	return 0;
+}
+
+/* One subleaf for each component that can be enabled in XCR0. */
+static int add_leaf_d(struct cpuid_out *out)
+{
+	u64 xcr0 = umbra_fpu_supported_xcr0();
+	struct kvm_cpuid_entry2 *e;
+	unsigned int i;
+
+	e = add_leaf(out, 0xd, 0, INDEXED);
+	if (!e)
+		return -E2BIG;
+	e->eax = xcr0;
+	e->edx = xcr0 >> 32;
+	e->ebx = umbra_xstate_size(xcr0, false);
+	e->ecx = e->ebx;
+	e = add_leaf(out, 0xd, 1, INDEXED);
+	if (!e)
+		return -E2BIG;
+	e->eax = host_word(WORD(XSAVEOPT)) & OFFER_D1_EAX;
+	e->ebx = umbra_xstate_size(xcr0, true);
+	e->ecx = 0;
+	e->edx = 0;
+	for (i = 2; i < 63; i++) {
+		if (!(xcr0 & BIT_ULL(i)))
+			continue;
+		e = add_leaf(out, 0xd, i, INDEXED);
+		if (!e)
+			return -E2BIG;
+		e->edx = 0;
+	}
+	return 0;
+}
+
+static int add_basic(struct cpuid_out *out)
+{
+	struct kvm_cpuid_entry2 *e = add_leaf(out, 0, 0, 0);
+	u32 last;
+
+	if (!e)
+		return -E2BIG;
+	e->eax = min(e->eax, 0xdU);
+	last = e->eax;
+	e = add_leaf(out, 1, 0, 0);
+	if (!e)
+		return -E2BIG;
+	/* APIC id, count of logical CPUs: userspace's to say. */
+	e->ebx &= 0xff00;
+	e->ecx = host_word(WORD(XMM3)) & OFFER_1_ECX;
+	e->edx = host_word(WORD(FPU)) & OFFER_1_EDX;
+	if (!boot_cpu_has(X86_FEATURE_OSXSAVE))
+		e->ecx &= ~(F(XSAVE) | F(AVX) | F(FMA) | F(F16C));
+	if (last >= 7 && add_leaf7(out))
+		return -E2BIG;
+	if (last >= 0xd && boot_cpu_has(X86_FEATURE_OSXSAVE) && add_leaf_d(out))
+		return -E2BIG;
+	return 0;
+}
+
+static int add_extended(struct cpuid_out *out)
+{
+	struct kvm_cpuid_entry2 *e = add_leaf(out, 0x80000000, 0, 0);
+	u32 last, i;
+
+	if (!e)
+		return -E2BIG;
+	e->eax = min(e->eax, 0x80000008U);
+	last = e->eax;
+	for (i = 0x80000001; i <= last; i++) {
+		e = add_leaf(out, i, 0, 0);
+		if (!e)
+			return -E2BIG;
+		switch (i) {
+		case 0x80000001:
+			e->ebx = 0;
+			e->ecx = host_word(WORD(LAHF_LM)) & OFFER_E1_ECX;
+			e->edx = (host_word(WORD(SYSCALL)) & OFFER_E1_EDX) |
+				 (host_word(WORD(FPU)) & OFFER_1_EDX & SHARED_E1_EDX);
+			break;
+		case 0x80000007:
+			e->eax = 0;
+			e->ebx = 0;
+			e->ecx = 0;
+			e->edx &= boot_cpu_has(X86_FEATURE_CONSTANT_TSC) ? BIT(8) : 0;
+			break;
+		case 0x80000008:
+			e->eax = (e->eax & 0xff00) |
+				 host_phys_bits();
+			e->ebx = host_word(WORD(CLZERO)) & OFFER_E8_EBX;
+			if (!boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL))
+				e->ebx &= ~(F(AMD_IBPB) | F(AMD_IBRS) | F(AMD_STIBP) |
+					    F(AMD_SSBD));
+			e->ecx = 0;
+			e->edx = 0;
+			break;
+		}
+	}
+	return 0;
+}
+
+static int make_supported(struct cpuid_out *out)
+{
+	return add_basic(out) ?: add_extended(out);
+}
+
+/* Position of a leaf in cpuid.first, or -1 for one that is searched. */
+static int direct_slot(u32 function)
+{
+	u32 range = function >> 30;	/* 0, 1 (hypervisor), 2 (extended) */
+
+	if ((function & 0x3fffffff) >= 32 || range > 2)
+		return -1;
+	return array_index_nospec(range * 32 + (function & 31), UMBRA_CPUID_DIRECT);
+}
+
+static struct kvm_cpuid_entry2 *find_leaf(struct umbra_x86_cpuid *cpuid, u32 function,
+					  u32 index)
+{
+	int slot = direct_slot(function);
+	unsigned int n = 0;
+
+	if (likely(slot >= 0)) {
+		n = cpuid->first[slot];
+	} else {
+		while (n < cpuid->nr && cpuid->entries[n].function != function)
+			n++;
+		n = n < cpuid->nr ? n + 1 : 0;
+	}
+	for (; n; n = cpuid->next[n - 1]) {
+		struct kvm_cpuid_entry2 *e = &cpuid->entries[n - 1];
+
+		if (!(e->flags & INDEXED) || e->index == index)
+			return e;
+	}
+	return NULL;
+}
+
+/* AMD answers zero beyond the last leaf, Intel as for the last basic one. */
+static struct kvm_cpuid_entry2 *beyond(struct umbra_vcpu *vcpu, u32 function, u32 index)
+{
+	struct umbra_x86_cpuid *cpuid = &vcpu->arch.cpuid;
+	struct kvm_cpuid_entry2 *top;
+
+	if (!vcpu->arch.limits.intel)
+		return NULL;
+	top = find_leaf(cpuid, function & 0x80000000, 0);
+	if (top && function <= top->eax)
+		return NULL;
+	top = find_leaf(cpuid, 0, 0);
+	return top ? find_leaf(cpuid, top->eax, index) : NULL;
+}
+
+/**
+ * umbra_cpuid() - execute CPUID for the guest
+ * @vcpu: the vCPU
+ * @eax: in: leaf
+ * @ebx: out
+ * @ecx: in: subleaf
+ * @edx: out
+ *
+ * Never sleeps.
+ */
+void umbra_cpuid(struct umbra_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
+{
+	const struct kvm_cpuid_entry2 *e = find_leaf(&vcpu->arch.cpuid, *eax, *ecx);
+
+	if (unlikely(!e))
+		e = beyond(vcpu, *eax, *ecx);
+	if (unlikely(!e)) {
+		*eax = 0;
+		*ebx = 0;
+		*ecx = 0;
+		*edx = 0;
+		return;
+	}
+	*eax = e->eax;
+	*ebx = e->ebx;
+	*ecx = e->ecx;
+	*edx = e->edx;
+}
+
+static void set_bit_if(u32 *word, u32 bit, bool on)
+{
+	*word = on ? *word | bit : *word & ~bit;
+}
+
+/**
+ * umbra_cpuid_update() - CR4, XCR0 or the APIC base was changed
+ * @vcpu: the vCPU
+ */
+void umbra_cpuid_update(struct umbra_vcpu *vcpu)
+{
+	struct umbra_arch_vcpu *arch = &vcpu->arch;
+	struct kvm_cpuid_entry2 *e;
+
+	e = find_leaf(&arch->cpuid, 1, 0);
+	if (e) {
+		set_bit_if(&e->ecx, OSXSAVE, arch->cr4 & X86_CR4_OSXSAVE);
+		set_bit_if(&e->edx, LEAF1_APIC, arch->apic_base & MSR_IA32_APICBASE_ENABLE);
+	}
+	e = find_leaf(&arch->cpuid, 7, 0);
+	if (e)
+		set_bit_if(&e->ecx, OSPKE, arch->cr4 & X86_CR4_PKE);
+	e = find_leaf(&arch->cpuid, 0xd, 0);
+	if (e && (e->flags & INDEXED))
+		e->ebx = umbra_xstate_size(arch->xcr0, false);
+	e = find_leaf(&arch->cpuid, 0xd, 1);
+	if (e && (e->flags & INDEXED))
+		e->ebx = umbra_xstate_size(arch->xcr0, true);
+}
+
+/* Does the guest's CPUID show a bit? Without any CPUID every bit counts as shown. */
+static bool guest_has(struct umbra_vcpu *vcpu, u32 function, int reg, u32 bit)
+{
+	const struct kvm_cpuid_entry2 *e;
+
+	if (!vcpu->arch.cpuid.nr)
+		return true;
+	e = find_leaf(&vcpu->arch.cpuid, function, 0);
+	return e && ((&e->eax)[reg] & bit);
+}
+
+enum { EAX, EBX, ECX, EDX };
+
+/* A feature that the host has and the guest's CPUID shows. */
+#define BOTH(vcpu, function, reg, feature) \
+	(boot_cpu_has(X86_FEATURE_##feature) && \
+	 guest_has(vcpu, function, reg, F(feature)))
+
+static u64 cr4_limit(struct umbra_vcpu *vcpu)
+{
+	u64 cr4 = X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE |
+		  X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR |
+		  X86_CR4_OSXMMEXCPT;
+
+	if (vcpu->arch.limits.xsave)
+		cr4 |= X86_CR4_OSXSAVE;
+	if (BOTH(vcpu, 7, EBX, SMEP))
+		cr4 |= X86_CR4_SMEP;
+	if (BOTH(vcpu, 7, EBX, SMAP))
+		cr4 |= X86_CR4_SMAP;
+	if (BOTH(vcpu, 7, EBX, FSGSBASE))
+		cr4 |= X86_CR4_FSGSBASE;
+	if (BOTH(vcpu, 7, ECX, UMIP))
+		cr4 |= X86_CR4_UMIP;
+	if (BOTH(vcpu, 7, ECX, PKU) && boot_cpu_has(X86_FEATURE_OSPKE))
+		cr4 |= X86_CR4_PKE;
+	if (BOTH(vcpu, 7, ECX, LA57) && pgtable_l5_enabled())
+		cr4 |= X86_CR4_LA57;
+	return cr4;
+}
+
+static u64 efer_limit(struct umbra_vcpu *vcpu)
+{
+	u64 efer = EFER_SCE;
+
+	if (guest_has(vcpu, 0x80000001, EDX, F(LM)))
+		efer |= EFER_LME;
+	if (BOTH(vcpu, 0x80000001, EDX, NX))
+		efer |= EFER_NX;
+	if (BOTH(vcpu, 0x80000001, EDX, FXSR_OPT))
+		efer |= EFER_FFXSR;
+	return efer;
+}
+
+static u64 xcr0_limit(struct umbra_vcpu *vcpu)
+{
+	const struct kvm_cpuid_entry2 *e = find_leaf(&vcpu->arch.cpuid, 0xd, 0);
+	u64 xcr0 = umbra_fpu_supported_xcr0();
+
+	if (!vcpu->arch.cpuid.nr)
+		return xcr0;
+	return e ? xcr0 & (e->eax | (u64)e->edx << 32) : 0;
+}
+
+static bool vendor_is_intel(struct umbra_vcpu *vcpu)
+{
+	const struct kvm_cpuid_entry2 *e = find_leaf(&vcpu->arch.cpuid, 0, 0);
+
+	return e && e->ebx == 0x756e6547 && e->edx == 0x49656e69 && e->ecx == 0x6c65746e;
+}
+
+static unsigned int guest_phys_bits(struct umbra_vcpu *vcpu)
+{
+	const struct kvm_cpuid_entry2 *e = find_leaf(&vcpu->arch.cpuid, 0x80000008, 0);
+
+	if (!vcpu->arch.cpuid.nr)
+		return host_phys_bits();
+	return e && (e->eax & 0xff) ? clamp_t(unsigned int, e->eax & 0xff, 32, 52) : 36;
+}
+
+/**
+ * umbra_cpuid_limits() - derive what the guest may do
+ * @vcpu: the vCPU; its CPUID is new
+ */
+void umbra_cpuid_limits(struct umbra_vcpu *vcpu)
+{
+	struct umbra_x86_limits *limits = &vcpu->arch.limits;
+
+	limits->intel = vendor_is_intel(vcpu);
+	limits->xsave = boot_cpu_has(X86_FEATURE_OSXSAVE) &&
+			guest_has(vcpu, 1, ECX, F(XSAVE));
+	limits->cr4 = cr4_limit(vcpu);
+	limits->efer = efer_limit(vcpu);
+	limits->xcr0 = limits->xsave ? xcr0_limit(vcpu) : 0;
+	limits->gpa_rsvd = GENMASK_ULL(63, guest_phys_bits(vcpu));
+	limits->page1g = BOTH(vcpu, 0x80000001, EDX, GBPAGES);
+	limits->tsc_aux = BOTH(vcpu, 0x80000001, EDX, RDTSCP) ||
+			  BOTH(vcpu, 7, ECX, RDPID);
+	limits->spec_ctrl = vcpu->arch.cpuid.nr &&
+			    boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL) &&
+			    (guest_has(vcpu, 0x80000008, EBX, F(AMD_IBRS) |
+				       F(AMD_STIBP) | F(AMD_SSBD)));
+}
+
+void umbra_cpuid_free(struct umbra_vcpu *vcpu)
+{
+	kvfree(vcpu->arch.cpuid.entries);
+	vcpu->arch.cpuid.entries = NULL;
+	vcpu->arch.cpuid.nr = 0;
+}
+
+static void index_leaves(struct umbra_x86_cpuid *cpuid)
+{
+	unsigned int i, j;
+
+	memset(cpuid->first, 0, sizeof(cpuid->first));
+	memset(cpuid->next, 0, sizeof(cpuid->next));
+	for (i = 0; i < cpuid->nr; i++) {
+		int slot = direct_slot(cpuid->entries[i].function);
+
+		if (slot >= 0 && !cpuid->first[slot])
+			cpuid->first[slot] = i + 1;
+		for (j = i + 1; j < cpuid->nr; j++) {
+			if (cpuid->entries[j].function == cpuid->entries[i].function) {
+				cpuid->next[i] = j + 1;
+				break;
+			}
+		}
+	}
+}
+
+/* Takes @entries over. */
+static void install(struct umbra_vcpu *vcpu, struct kvm_cpuid_entry2 *entries,
+		    unsigned int nr)
+{
+	struct umbra_x86_cpuid *cpuid = &vcpu->arch.cpuid;
+	unsigned int i;
+
+	umbra_cpuid_free(vcpu);
+	for (i = 0; i < nr; i++)
+		memset(entries[i].padding, 0, sizeof(entries[i].padding));
+	cpuid->entries = entries;
+	cpuid->nr = nr;
+	index_leaves(cpuid);
+	umbra_cpuid_limits(vcpu);
+	umbra_cpuid_update(vcpu);
+}
+
+static long set_cpuid2(struct umbra_vcpu *vcpu, struct kvm_cpuid2 __user *argp)
+{
+	struct kvm_cpuid_entry2 *entries = NULL;
+	struct kvm_cpuid2 head;
+
+	if (copy_from_user(&head, argp, sizeof(head)))
+		return -EFAULT;
+	if (head.nent > UMBRA_CPUID_MAX)
+		return -E2BIG;
+	if (head.nent) {
+		entries = vmemdup_user(argp->entries,
+				       array_size(sizeof(*entries), head.nent));
+		if (IS_ERR(entries))
+			return PTR_ERR(entries);
+	}
+	install(vcpu, entries, head.nent);
+	return 0;
+}
+
+/* KVM_SET_CPUID: leaves without subleaves. */
+static long set_cpuid(struct umbra_vcpu *vcpu, struct kvm_cpuid __user *argp)
+{
+	struct kvm_cpuid_entry2 *entries;
+	struct kvm_cpuid_entry *old;
+	struct kvm_cpuid head;
+	unsigned int i;
+
+	if (copy_from_user(&head, argp, sizeof(head)))
+		return -EFAULT;
+	if (head.nent > UMBRA_CPUID_MAX)
+		return -E2BIG;
+	old = vmemdup_user(argp->entries, array_size(sizeof(*old), head.nent));
+	if (IS_ERR(old))
+		return PTR_ERR(old);
+	entries = kvcalloc(max(head.nent, 1U), sizeof(*entries), GFP_KERNEL_ACCOUNT);
+	if (!entries) {
+		kvfree(old);
+		return -ENOMEM;
+	}
+	for (i = 0; i < head.nent; i++) {
+		entries[i].function = old[i].function;
+		entries[i].eax = old[i].eax;
+		entries[i].ebx = old[i].ebx;
+		entries[i].ecx = old[i].ecx;
+		entries[i].edx = old[i].edx;
+	}
+	kvfree(old);
+	install(vcpu, entries, head.nent);
+	return 0;
+}
+
+/* Copy a list out; -E2BIG, with the number needed, when the caller has no room. */
+static long put_entries(struct kvm_cpuid2 __user *argp,
+			const struct kvm_cpuid_entry2 *entries, u32 nr, u32 room)
+{
+	if (put_user(nr, &argp->nent))
+		return -EFAULT;
+	if (room < nr)
+		return -E2BIG;
+	return copy_to_user(argp->entries, entries, nr * sizeof(*entries)) ? -EFAULT : 0;
+}
+
+static long get_supported(struct kvm_cpuid2 __user *argp)
+{
+	struct cpuid_out out = { .room = UMBRA_CPUID_MAX };
+	struct kvm_cpuid2 head;
+	long r;
+
+	if (copy_from_user(&head, argp, sizeof(head)))
+		return -EFAULT;
+	if (!head.nent)
+		return -E2BIG;
+	out.entries = kvcalloc(out.room, sizeof(*out.entries), GFP_KERNEL_ACCOUNT);
+	if (!out.entries)
+		return -ENOMEM;
+	r = make_supported(&out) ?: put_entries(argp, out.entries, out.nr, head.nent);
+	kvfree(out.entries);
+	return r;
+}
+
+/* KVM_GET_SUPPORTED_CPUID; -ENOTTY for another ioctl. */
+long umbra_cpuid_dev_ioctl(unsigned int cmd, void __user *argp)
+{
+	return cmd == KVM_GET_SUPPORTED_CPUID ? get_supported(argp) : -ENOTTY;
+}
+
+/* KVM_SET_CPUID, KVM_SET_CPUID2, KVM_GET_CPUID2; -ENOTTY for another ioctl. */
+long umbra_cpuid_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp)
+{
+	struct kvm_cpuid2 __user *cpuid2 = argp;
+	u32 room;
+
+	switch (cmd) {
+	case KVM_SET_CPUID:
+		return set_cpuid(vcpu, argp);
+	case KVM_SET_CPUID2:
+		return set_cpuid2(vcpu, argp);
+	case KVM_GET_CPUID2:
+		if (get_user(room, &cpuid2->nent))
+			return -EFAULT;
+		return put_entries(cpuid2, vcpu->arch.cpuid.entries, vcpu->arch.cpuid.nr,
+				   room);
+	default:
+		return -ENOTTY;
+	}
+}

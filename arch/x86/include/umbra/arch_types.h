@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * x86's part of the objects that the shared layers define.
+ */
+#ifndef _UMBRA_ARCH_TYPES_H
+#define _UMBRA_ARCH_TYPES_H
+
+#include <linux/types.h>
+
+/**
+ * struct umbra_arch_mmu - the page tables of a guest-physical address space
+ * @root: the root table, kernel address
+ * @root_level: levels of the tables: 4 or 5 with TDP
+ * @doomed: tables that are unlinked and wait for umbra_mmu_sync(); guarded by
+ *	mmu->lock for writing
+ */
+struct umbra_arch_mmu {
+	u64 *root;
+	int root_level;
+	struct list_head doomed;
+};
+
+#endif

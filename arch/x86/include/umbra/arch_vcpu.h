@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * x86's part of a vCPU and of a VM: the registers that the guest sees, what is to
+ * be injected, and what userspace still owes an answer for.
+ *
+ * All of it belongs to who holds vcpu->mutex. What the backend (svm/) keeps in
+ * hardware form is behind @backend; general registers, RIP, RFLAGS and control
+ * registers are here after each exit, so that shared code never asks for them.
+ */
+#ifndef _UMBRA_ARCH_VCPU_H
+#define _UMBRA_ARCH_VCPU_H
+
+#include <linux/types.h>
+#include <uapi/linux/kvm.h>
+#include <umbra/types.h>
+
+/* General registers in the order of the instruction encoding. */
+enum umbra_x86_reg {
+	UMBRA_RAX, UMBRA_RCX, UMBRA_RDX, UMBRA_RBX,
+	UMBRA_RSP, UMBRA_RBP, UMBRA_RSI, UMBRA_RDI,
+	UMBRA_R8, UMBRA_R9, UMBRA_R10, UMBRA_R11,
+	UMBRA_R12, UMBRA_R13, UMBRA_R14, UMBRA_R15,
+	UMBRA_NR_REGS,
+};
+
+/* What waits to be delivered at the next entry, or was interrupted in delivery. */
+enum umbra_x86_event_kind {
+	UMBRA_EVENT_NONE,
+	UMBRA_EVENT_EXCEPTION,
+	UMBRA_EVENT_INTERRUPT,
+	UMBRA_EVENT_NMI,
+};
+
+/**
+ * struct umbra_x86_event - one event for the guest
+ * @kind: enum umbra_x86_event_kind
+ * @vector: vector of an exception or interrupt
+ * @has_error: an exception that pushes @error
+ * @error: the error code
+ */
+struct umbra_x86_event {
+	u8 kind;
+	u8 vector;
+	bool has_error;
+	u32 error;
+};
+
+/* One access to guest-physical space that is not memory; at most 8 bytes. */
+struct umbra_x86_mmio {
+	gpa_t gpa;
+	u8 len;
+	u8 data[8];
+};
+
+/* Accesses that one instruction, or some iterations of a string, can note. */
+#define UMBRA_MMIO_NOTES 16
+
+/* What KVM_RUN does first, with the answer of userspace to the last exit. */
+enum umbra_x86_completion {
+	UMBRA_COMPLETE_NONE,
+	UMBRA_COMPLETE_IN,	/* plain IN: put the data into RAX and go on behind */
+	UMBRA_COMPLETE_EMUL,	/* take the answer and start the instruction over */
+};
+
+/* The answer that an emulated instruction waits for. */
+enum umbra_x86_wait {
+	UMBRA_WAIT_NONE,
+	UMBRA_WAIT_MMIO,	/* for reads[nr_reads] */
+	UMBRA_WAIT_PIO,		/* for in_count items in pio_data */
+};
+
+/**
+ * struct umbra_x86_io - an instruction whose accesses userspace answers
+ * @completion: enum umbra_x86_completion
+ * @waiting: enum umbra_x86_wait
+ * @asked: the last exit asked for it
+ * @rip: the instruction; an answer for another one is dropped
+ * @next_rip: behind a plain IN
+ * @nr_reads: MMIO reads that are answered, in program order; @read_pos: next to
+ *	be consumed by this run of the instruction
+ * @nr_writes: MMIO writes to be shown to userspace, in program order; @write_pos: next
+ *	to be shown; @writes_done: how many belong to what is committed
+ * @in_count: items of port input in pio_data; @in_pos: next to be consumed;
+ *	@in_done: consumed by committed iterations
+ * @out_count: items of port output noted in pio_data; @out_done: of committed
+ *	iterations
+ * @port: port of those items; @size: bytes of one
+ * @reads, @writes: the notes
+ */
+struct umbra_x86_io {
+	u8 completion;
+	u8 waiting;
+	bool asked;
+	u64 rip;
+	u64 next_rip;
+	unsigned int nr_reads, read_pos;
+	unsigned int nr_writes, write_pos, writes_done;
+	unsigned int in_count, in_pos, in_done;
+	unsigned int out_count, out_done;
+	u16 port;
+	u8 size;
+	struct umbra_x86_mmio reads[UMBRA_MMIO_NOTES];
+	struct umbra_x86_mmio writes[UMBRA_MMIO_NOTES];
+};
+
+/* Leaves that KVM_SET_CPUID2 takes at most; as many as KVM takes. */
+#define UMBRA_CPUID_MAX		256
+/* Leaves 0..31 of the basic, hypervisor and extended ranges are found at once. */
+#define UMBRA_CPUID_DIRECT	96
+
+/**
+ * struct umbra_x86_cpuid - the guest's CPUID
+ * @entries: as userspace set them, with the bits that follow CR4, XCR0 and
+ *	the APIC base kept up to date; NULL before
+ * @nr: number of entries
+ * @first: number + 1 of the first entry of a leaf, or 0
+ * @next: number + 1 of the next entry of the same leaf, or 0
+ */
+struct umbra_x86_cpuid {
+	struct kvm_cpuid_entry2 *entries;
+	unsigned int nr;
+	u16 first[UMBRA_CPUID_DIRECT];
+	u16 next[UMBRA_CPUID_MAX];
+};
+
+/* MTRRs are stored and not acted upon: nested paging takes the host's types. */
+#define UMBRA_MTRR_VARIABLE	8
+#define UMBRA_MTRR_FIXED	11
+
+struct umbra_x86_mtrr {
+	u64 def_type;
+	u64 fixed[UMBRA_MTRR_FIXED];
+	u64 variable[2 * UMBRA_MTRR_VARIABLE];
+};
+
+/* What the guest's CPUID and MSR state allow; derived, never set alone. */
+struct umbra_x86_limits {
+	u64 cr4;		/* bits of CR4 that may be set */
+	u64 efer;		/* bits of EFER that may be set */
+	u64 xcr0;		/* bits of XCR0 that may be set */
+	u64 gpa_rsvd;		/* bits of a gpa beyond MAXPHYADDR */
+	bool page1g;
+	bool intel;
+	bool tsc_aux;		/* RDTSCP or RDPID reads TSC_AUX */
+	bool spec_ctrl;		/* MSR_IA32_SPEC_CTRL exists */
+	bool xsave;		/* XSAVE was offered */
+};
+
+struct umbra_svm_vcpu;
+struct umbra_x86_emul;
+
+/**
+ * struct umbra_arch_vcpu - x86 state of one vCPU
+ * @regs: general registers
+ * @rip, @rflags: as the guest sees them
+ * @cr0, @cr2, @cr3, @cr4, @cr8, @efer, @xcr0: likewise
+ * @dr: DR0 to DR3; @dr6, @dr7
+ * @apic_base: MSR_IA32_APICBASE, stored
+ * @svm: state of the SVM backend
+ * @xstate: the guest's x87 to AVX-512 state while the host's is loaded, in
+ *	XSAVE's standard format, 64-byte aligned
+ * @pkru: the guest's PKRU; @pkru_host: the thread's, while the guest's is loaded
+ * @emul: the emulator's workplace
+ * @event: to be injected before anything else
+ * @irq: KVM_INTERRUPT's vector, waiting for the guest to take interrupts; or -1
+ * @nmi_pending: number of NMIs that wait, at most 2
+ * @nmi_masked: an NMI was delivered and IRET did not follow yet
+ * @halted: HLT was emulated; userspace is to be told
+ * @triple_fault: the guest is to be shut down
+ * @interrupted: an interrupt of the host ended the last run
+ * @io: an access that userspace answers
+ * @cpuid: leaves; @limits: what follows from them
+ * @msr_*: MSRs that are stored
+ * @tsc_offset: guest TSC minus the host's
+ */
+struct umbra_arch_vcpu {
+	u64 regs[UMBRA_NR_REGS];
+	u64 rip;
+	u64 rflags;
+	struct umbra_svm_vcpu *svm;
+	struct umbra_x86_emul *emul;
+	struct umbra_x86_event event;
+	int irq;
+	u8 nmi_pending;
+	bool nmi_masked;
+	bool halted;
+	bool triple_fault;
+	bool interrupted;
+
+	u64 cr0;
+	u64 cr2;
+	u64 cr3;
+	u64 cr4;
+	u64 cr8;
+	u64 efer;
+	u64 xcr0;
+	u32 pkru;
+	u32 pkru_host;
+	void *xstate;
+	u64 dr[4];
+	u64 dr6;
+	u64 dr7;
+
+	struct umbra_x86_limits limits;
+	struct umbra_x86_cpuid cpuid;
+	struct umbra_x86_io io;
+
+	u64 apic_base;
+	u64 tsc_offset;
+	u64 msr_tsc_aux;
+	u64 msr_tsc_adjust;
+	u64 msr_misc_enable;
+	u64 msr_pat;
+	u64 msr_spec_ctrl;
+	u64 msr_hwcr;
+	u64 msr_patch_level;
+	u64 msr_mcg_status;
+	struct umbra_x86_mtrr mtrr;
+};
+
+/**
+ * struct umbra_arch_vm - x86 state of one VM
+ * @tsc_offset: what new vCPUs begin with: the guest's TSC counts from the VM's
+ *	creation
+ * @tss_addr: KVM_SET_TSS_ADDR; stored
+ * @identity_map_addr: KVM_SET_IDENTITY_MAP_ADDR; stored
+ */
+struct umbra_arch_vm {
+	u64 tsc_offset;
+	u64 tss_addr;
+	u64 identity_map_addr;
+};
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The bits of an spte.
+ *
+ * Hardware bits are those of a long-mode page-table entry, which is what AMD's
+ * nested page tables use (APM vol. 2, 15.25.5: U must be set at every level). The
+ * bits that hardware ignores (9 to 11, 52 to 58) say what umbra knows besides.
+ *
+ * An spte is "mapped" when it is a translation, whether or not the hardware may
+ * use it at the moment: without A bits in hardware, aging takes P away and sets
+ * SPTE_TRACK instead, and the next access puts it back.
+ */
+#ifndef _UMBRA_SPTE_H
+#define _UMBRA_SPTE_H
+
+#include <linux/bits.h>
+#include <linux/build_bug.h>
+#include <umbra/types.h>
+
+#define SPTE_P		BIT_ULL(0)	/* present */
+#define SPTE_W		BIT_ULL(1)	/* writable */
+#define SPTE_U		BIT_ULL(2)	/* user: always set */
+#define SPTE_A_SHIFT	5
+#define SPTE_A		BIT_ULL(SPTE_A_SHIFT)	/* accessed */
+#define SPTE_D		BIT_ULL(6)	/* dirty */
+#define SPTE_LARGE	BIT_ULL(7)	/* above level 1: a translation, not a table */
+
+/* The host lets the process write: W may be given back without asking. */
+#define SPTE_HOST_W	BIT_ULL(9)
+/* The frame has a struct page, which is told of A and D. */
+#define SPTE_PAGE	BIT_ULL(10)
+/* The spte keeps a reference on that page (policy pinned). */
+#define SPTE_PINNED	BIT_ULL(11)
+/* P was taken away to see the next access. */
+#define SPTE_TRACK	BIT_ULL(52)
+
+#define SPTE_PFN_MASK	GENMASK_ULL(51, PAGE_SHIFT)
+
+#define SPTE_HW_BITS	(SPTE_P | SPTE_W | SPTE_U | SPTE_A | SPTE_D | SPTE_LARGE)
+#define SPTE_SW_BITS	(SPTE_HOST_W | SPTE_PAGE | SPTE_PINNED | SPTE_TRACK)
+
+static_assert(!(SPTE_HW_BITS & SPTE_SW_BITS));
+static_assert(!((SPTE_HW_BITS | SPTE_SW_BITS) & SPTE_PFN_MASK));
+
+/* An entry that leads to a table; what it allows, the leaf decides. */
+#define SPTE_TABLE	(SPTE_P | SPTE_W | SPTE_U | SPTE_A)
+
+static inline bool spte_is_mapped(u64 spte)
+{
+	return spte & (SPTE_P | SPTE_TRACK);
+}
+
+/* Of a mapped spte: a translation rather than a table? */
+static inline bool spte_is_leaf(u64 spte, int level)
+{
+	return level == UMBRA_LEVEL_4K || (spte & SPTE_LARGE);
+}
+
+static inline bool spte_is_table(u64 spte, int level)
+{
+	return spte_is_mapped(spte) && !spte_is_leaf(spte, level);
+}
+
+static inline u64 spte_pfn(u64 spte)
+{
+	return (spte & SPTE_PFN_MASK) >> PAGE_SHIFT;
+}
+
+static inline u64 *spte_child(u64 spte)
+{
+	return __va(spte & SPTE_PFN_MASK);
+}
+
+/* Would the hardware let this access through? */
+static inline bool spte_allows(u64 spte, bool write)
+{
+	return (spte & SPTE_P) && (!write || (spte & SPTE_W));
+}
+
+#endif

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Exits of an SVM guest (APM volume 2, appendix C), in two tiers.
+ *
+ * umbra_svm_exit_atomic() serves what needs no sleep, with preemption off and the
+ * guest's FPU state in the CPU: the exits that a guest makes often. Everything else
+ * is umbra_svm_exit_slow()'s, which sees the same exit again; so an atomic handler
+ * that returns UMBRA_RUN_SLOW has changed nothing.
+ *
+ * mmu->srcu is held in both.
+ */
+#include <umbra/trace.h>
+#include <asm/msr-index.h>
+
+#include "svm.h"
+#include "../walk.h"
+
+/* EXITINFO1 of a nested page fault (APM 15.25.6). */
+#define NPF_PRESENT	BIT_ULL(0)
+#define NPF_WRITE	BIT_ULL(1)
+#define NPF_EXEC	BIT_ULL(4)
+
+/* EXITINFO1 of an IO intercept (APM 15.10.2). */
+#define IOIO_IN		BIT(0)
+#define IOIO_STRING	BIT(2)
+#define IOIO_REP	BIT(3)
+#define IOIO_SIZE(info)	((info) >> 4 & 7)
+#define IOIO_PORT(info)	((info) >> 16 & 0xffff)
+
+/*
+ * Go behind the intercepted instruction. Without NRIPS its length is known only from
+ * its bytes: @opcode is what they are when there is no prefix.
+ */
+static __always_inline int svm_skip(struct umbra_vcpu *vcpu, u16 opcode, bool atomic)
+{
+	struct umbra_arch_vcpu *arch = &vcpu->arch;
+	struct vmcb *vmcb = arch->svm->vmcb;
+	u16 bytes;
+
+	if (unlikely(arch->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF)))
+		return umbra_skip_insn(vcpu, atomic);
+	if (umbra_svm_caps.nrips && vmcb->control.next_rip)
+		arch->rip = vmcb->control.next_rip;
+	else if (!umbra_peek_insn(vcpu, &bytes) && bytes == opcode)
+		arch->rip += 2;
+	else
+		return umbra_skip_insn(vcpu, atomic);
+	vmcb->control.int_state &= ~SVM_INTERRUPT_SHADOW_MASK;
+	return UMBRA_RUN_AGAIN;
+}
+
+static int exit_cpuid(struct umbra_vcpu *vcpu, bool atomic)
+{
+	u64 *regs = vcpu->arch.regs;
+	u32 eax = regs[UMBRA_RAX], ecx = regs[UMBRA_RCX], ebx, edx;
+	int r = svm_skip(vcpu, 0xa20f, atomic);
+
+	if (unlikely(r))
+		return r;
+	umbra_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
+	regs[UMBRA_RAX] = eax;
+	regs[UMBRA_RBX] = ebx;
+	regs[UMBRA_RCX] = ecx;
+	regs[UMBRA_RDX] = edx;
+	return UMBRA_RUN_AGAIN;
+}
+
+static int exit_rdmsr(struct umbra_vcpu *vcpu, bool atomic)
+{
+	u64 *regs = vcpu->arch.regs, val;
+	int r;
+
+	if (umbra_get_msr(vcpu, regs[UMBRA_RCX], &val, false)) {
+		umbra_queue_gp(vcpu);
+		return UMBRA_RUN_AGAIN;
+	}
+	r = svm_skip(vcpu, 0x320f, atomic);
+	if (r)
+		return r;
+	regs[UMBRA_RAX] = (u32)val;
+	regs[UMBRA_RDX] = val >> 32;
+	return UMBRA_RUN_AGAIN;
+}
+
+/* A write may have effects, so it comes last; an old RIP is put back before #GP. */
+static int exit_wrmsr(struct umbra_vcpu *vcpu, bool atomic)
+{
+	u64 *regs = vcpu->arch.regs;
+	u64 rip = vcpu->arch.rip;
+	u64 val = (u32)regs[UMBRA_RAX] | regs[UMBRA_RDX] << 32;
+	int r = svm_skip(vcpu, 0x300f, atomic);
+
+	if (r)
+		return r;
+	if (umbra_set_msr(vcpu, regs[UMBRA_RCX], val, false)) {
+		vcpu->arch.rip = rip;
+		umbra_queue_gp(vcpu);
+	}
+	return UMBRA_RUN_AGAIN;
+}
+
+static int exit_msr(struct umbra_vcpu *vcpu, bool atomic)
+{
+	if (svm_vmcb(vcpu)->control.exit_info_1)
+		return exit_wrmsr(vcpu, atomic);
+	return exit_rdmsr(vcpu, atomic);
+}
+
+static int exit_hlt(struct umbra_vcpu *vcpu, bool atomic)
+{
+	int r = umbra_skip_insn(vcpu, atomic);
+
+	if (r)
+		return r;
+	vcpu->stat.halt_exits++;
+	vcpu->run->exit_reason = KVM_EXIT_HLT;
+	return UMBRA_RUN_USER;
+}
+
+/* EXITINFO2 is the next RIP, also without NRIPS. Strings are the emulator's. */
+static int exit_io(struct umbra_vcpu *vcpu)
+{
+	const struct vmcb_control_area *control = &svm_vmcb(vcpu)->control;
+	u32 info = control->exit_info_1;
+
+	if (info & (IOIO_STRING | IOIO_REP))
+		return UMBRA_RUN_SLOW;
+	return umbra_io_port(vcpu, IOIO_PORT(info), IOIO_SIZE(info), info & IOIO_IN,
+			     control->exit_info_2);
+}
+
+static __always_inline struct umbra_fault npf_fault(struct umbra_vcpu *vcpu)
+{
+	const struct vmcb_control_area *control = &svm_vmcb(vcpu)->control;
+
+	return (struct umbra_fault) {
+		.gpa = control->exit_info_2,
+		.gfn = control->exit_info_2 >> PAGE_SHIFT,
+		.write = control->exit_info_1 & NPF_WRITE,
+		.exec = control->exit_info_1 & NPF_EXEC,
+		.present = control->exit_info_1 & NPF_PRESENT,
+	};
+}
+
+static int exit_npf_atomic(struct umbra_vcpu *vcpu)
+{
+	struct umbra_fault fault = npf_fault(vcpu);
+	int r;
+
+	r = umbra_mmu_fault_atomic(&vcpu->mmu, &fault);
+	return likely(r == UMBRA_FAULT_RETRY) ? UMBRA_RUN_AGAIN : UMBRA_RUN_SLOW;
+}
+
+/*
+ * MMIO. An event whose delivery touched it (a descriptor table or a stack outside
+ * memory) cannot be delivered by anybody.
+ */
+static int exit_npf_slow(struct umbra_vcpu *vcpu)
+{
+	const struct vmcb_control_area *control = &svm_vmcb(vcpu)->control;
+	struct umbra_fault fault = npf_fault(vcpu);
+	int r;
+
+	r = umbra_mmu_fault(&vcpu->mmu, &fault);
+	if (r == UMBRA_FAULT_RETRY || r < 0)
+		return r;
+	if (vcpu->arch.event.kind != UMBRA_EVENT_NONE) {
+		u64 data[] = { control->exit_int_info, control->exit_code,
+			       control->exit_info_1, control->exit_info_2 };
+
+		return umbra_report_internal(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV,
+					     ARRAY_SIZE(data), data);
+	}
+	return umbra_emulate_insn(vcpu);
+}
+
+static int exit_exception(struct umbra_vcpu *vcpu, u8 vector)
+{
+	const struct vmcb_control_area *control = &svm_vmcb(vcpu)->control;
+
+	switch (vector) {
+	case 1:
+		if (!umbra_svm_debug(vcpu))
+			umbra_queue_exception(vcpu, 1, false, 0);
+		return UMBRA_RUN_AGAIN;
+	case 17:
+		umbra_queue_exception(vcpu, 17, true, control->exit_info_1);
+		return UMBRA_RUN_AGAIN;
+	case 18:
+		/* svm_enter() has let the host handle it. */
+		return UMBRA_RUN_AGAIN;
+	default:
+		return UMBRA_RUN_SLOW;
+	}
+}
+
+static int fail_entry(struct umbra_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+	run->fail_entry.hardware_entry_failure_reason = svm_vmcb(vcpu)->control.exit_code;
+	run->fail_entry.cpu = vcpu->arch.svm->cpu;
+	return UMBRA_RUN_USER;
+}
+
+static int exit_shutdown(struct umbra_vcpu *vcpu)
+{
+	umbra_x86_reset(vcpu);
+	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+	return UMBRA_RUN_USER;
+}
+
+/* What happens to every exit before its own handler sees it. */
+static __always_inline void exit_prologue(struct umbra_vcpu *vcpu)
+{
+	struct umbra_svm_vcpu *svm = vcpu->arch.svm;
+	const struct vmcb_control_area *control = &svm->vmcb->control;
+
+	trace_umbra_exit(vcpu->id, control->exit_code, vcpu->arch.rip,
+			 control->exit_info_1, control->exit_info_2);
+	if (unlikely(control->exit_int_info & SVM_EXITINTINFO_VALID))
+		umbra_svm_recover(vcpu);
+	if (unlikely(svm->iret) && vcpu->arch.rip != svm->iret_rip) {
+		svm->iret = false;
+		vcpu->arch.nmi_masked = false;
+	}
+}
+
+/**
+ * umbra_svm_exit_atomic() - serve an exit without sleeping
+ * @vcpu: the vCPU, in the inner section; interrupts are on
+ *
+ * Return: enum umbra_verdict.
+ */
+int umbra_svm_exit_atomic(struct umbra_vcpu *vcpu)
+{
+	u32 code = svm_vmcb(vcpu)->control.exit_code;
+
+	exit_prologue(vcpu);
+	switch (code) {
+	case SVM_EXIT_NPF:
+		return exit_npf_atomic(vcpu);
+	case SVM_EXIT_CPUID:
+		return exit_cpuid(vcpu, true);
+	case SVM_EXIT_INTR:
+	case SVM_EXIT_NMI:
+	case SVM_EXIT_SMI:
+	case SVM_EXIT_INIT:
+		return UMBRA_RUN_AGAIN;
+	case SVM_EXIT_MSR:
+		return exit_msr(vcpu, true);
+	case SVM_EXIT_IOIO:
+		return exit_io(vcpu);
+	case SVM_EXIT_HLT:
+		return exit_hlt(vcpu, true);
+	case SVM_EXIT_VINTR:
+		umbra_svm_irq_window(vcpu, false);
+		return UMBRA_RUN_AGAIN;
+	case SVM_EXIT_IRET:
+		umbra_svm_iret(vcpu);
+		return UMBRA_RUN_AGAIN;
+	case SVM_EXIT_EXCP_BASE ... SVM_EXIT_LAST_EXCP:
+		return exit_exception(vcpu, code - SVM_EXIT_EXCP_BASE);
+	default:
+		return UMBRA_RUN_SLOW;
+	}
+}
+
+/**
+ * umbra_svm_exit_slow() - serve an exit that umbra_svm_exit_atomic() did not
+ * @vcpu: the vCPU, outside the inner section
+ *
+ * Return: enum umbra_verdict but UMBRA_RUN_SLOW, or a negative errno for KVM_RUN.
+ */
+int umbra_svm_exit_slow(struct umbra_vcpu *vcpu)
+{
+	u32 code = svm_vmcb(vcpu)->control.exit_code;
+
+	switch (code) {
+	case SVM_EXIT_NPF:
+		return exit_npf_slow(vcpu);
+	case SVM_EXIT_CPUID:
+		return exit_cpuid(vcpu, false);
+	case SVM_EXIT_MSR:
+		return exit_msr(vcpu, false);
+	case SVM_EXIT_HLT:
+		return exit_hlt(vcpu, false);
+	case SVM_EXIT_SHUTDOWN:
+		return exit_shutdown(vcpu);
+	case (u32)SVM_EXIT_ERR:
+		return fail_entry(vcpu);
+	case SVM_EXIT_IOIO:
+	case SVM_EXIT_READ_CR0 ... SVM_EXIT_READ_CR8:
+	case SVM_EXIT_WRITE_CR0 ... SVM_EXIT_WRITE_CR8:
+	case SVM_EXIT_READ_DR0 ... SVM_EXIT_READ_DR7:
+	case SVM_EXIT_WRITE_DR0 ... SVM_EXIT_WRITE_DR7:
+	case SVM_EXIT_WBINVD:
+	case SVM_EXIT_INVD:
+	case SVM_EXIT_XSETBV:
+		return umbra_emulate_insn(vcpu);
+	case SVM_EXIT_RDPMC:
+		umbra_queue_gp(vcpu);
+		return UMBRA_RUN_AGAIN;
+	case SVM_EXIT_RSM:
+	case SVM_EXIT_INVLPGA:
+	case SVM_EXIT_VMRUN ... SVM_EXIT_SKINIT:
+	case SVM_EXIT_MONITOR:
+	case SVM_EXIT_MWAIT:
+	case SVM_EXIT_RDPRU:
+		umbra_queue_ud(vcpu);
+		return UMBRA_RUN_AGAIN;
+	case SVM_EXIT_TASK_SWITCH:
+		return umbra_report_emulation(vcpu, NULL, 0);
+	default:
+		vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
+		vcpu->run->hw.hardware_exit_reason = code;
+		return UMBRA_RUN_USER;
+	}
+}
