@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# The test points that are about the sources: they build without a warning for every
+# kernel, sparse and checkpatch find nothing, headers stand alone.
+
+# build_tests: all of them.
+build_tests()
+{
+	local kernel log=$RESULTS/build.log
+
+	need_installed gcc gcc-12 make libelf1 sparse perl
+	kselftest_ready
+	for kernel in "${KERNELS[@]}"; do
+		[ "$kernel" != debug ] || continue
+		kernel_ready "$kernel"
+		warnings_build "$log"
+		tally_point "$kernel builds at W=1 without a warning" $? "$log"
+		sparse_check "$log"
+		tally_point "$kernel sparse" $? "$log"
+		make_quietly "$TOP" KDIR="$KDIR" headercheck >"$log" 2>&1 </dev/null
+		tally_point "$kernel headercheck" $? "$log"
+	done
+	checkpatch_check "$log"
+	tally_point "checkpatch --strict" $? "$log"
+}
+
+# A build from nothing with the test hooks, which are sources too.
+warnings_build()
+{
+	local build=$CACHE/build/$KREL-w1
+
+	rm -rf "$build"
+	mkdir -p "$build"
+	copy_sources "$build"
+	make_quietly "$build" KDIR="$KDIR" UMBRA_TEST=1 W=1 >"$1" 2>&1 </dev/null || return
+	! grep -iE 'warning:' "$1" >"$1.warnings" || { cp "$1.warnings" "$1"; return 1; }
+}
+
+# In what warnings_build left: C=2 checks what need not be compiled.
+sparse_check()
+{
+	make_quietly "$CACHE/build/$KREL-w1" KDIR="$KDIR" UMBRA_TEST=1 C=2 \
+		>"$1" 2>&1 </dev/null || return
+	! grep -E '(warning|error):' "$1" >"$1.warnings" || { cp "$1.warnings" "$1"; return 1; }
+}
+
+# What is not asked of this tree, and why, is in .checkpatch.conf at its top. The test
+# programs are no kernel code: they have no __packed, BIT() or READ_ONCE(), and share
+# variables with a guest.
+checkpatch_check()
+{
+	{
+		c_files | grep -v '^tools/' | checkpatch
+		c_files | grep '^tools/' | checkpatch \
+			--ignore VOLATILE,PREFER_DEFINED_ATTRIBUTE_MACRO,AVOID_EXTERNS,BIT_MACRO
+	} >"$1" 2>&1
+	[ ! -s "$1" ]
+}
+
+c_files()
+{
+	find "$TOP" -path "$TOP/.cache" -prune -o -name '*.[ch]' ! -name '*.mod.c' -printf '%P\n' | sort
+}
+
+# checkpatch [OPTION...]: on the files named on standard input
+checkpatch()
+{
+	(cd "$TOP" && xargs -r perl "$CHECKPATCH" --strict --no-summary --terse --show-types "$@" -f)
+}
