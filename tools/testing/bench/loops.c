@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Guest code: loops of one operation, timed by the guest itself.
+ *
+ * The loops differ in their one operation only, so that what is around it can be
+ * taken off.
+ */
+#include "bench.h"
+
+#define TIMED_LOOP(name, operation)					\
+	void guest_##name##_loop(void *arg)				\
+	{								\
+		struct loop *loop = arg;				\
+		u64 addr = loop->addr, stride = loop->stride;		\
+		u64 n = loop->count, start = guest_rdtsc();		\
+									\
+		for (; n; n--, addr += stride)				\
+			operation;					\
+		loop->ticks = guest_rdtsc() - start;			\
+	}
+
+TIMED_LOOP(empty, asm volatile("" : : "r" (addr)))
+TIMED_LOOP(read, GUEST_READ((u64 *)addr))
+TIMED_LOOP(write, GUEST_WRITE((u64 *)addr, addr))
+TIMED_LOOP(cpuid, asm volatile("xor %%eax, %%eax; cpuid" : : : "eax", "ebx", "ecx", "edx"))
+TIMED_LOOP(out, asm volatile("outb %%al, $0x80" : : "a" (0)))
+TIMED_LOOP(mmio, GUEST_READ((u32 *)TEST_MMIO))
