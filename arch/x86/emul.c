@@ -103,17 +103,14 @@ static int host_gone(struct umbra_emul *e)
 	return UMBRA_EMUL_UNHANDLEABLE;
 }
 
-/* Within one page. */
-static int read_phys(struct umbra_emul *e, gpa_t gpa, void *val, unsigned int bytes)
+/* What is not memory, in the pieces of 8 bytes that an exit can show. */
+static int mmio_pieces(struct umbra_vcpu *vcpu, gpa_t gpa, void *val,
+		       unsigned int bytes, bool write)
 {
-	struct umbra_vcpu *vcpu = vcpu_of(e);
-
-	if (is_memory(vcpu, gpa, UMBRA_ACCESS_READ))
-		return umbra_guest_read(&vcpu->vm->mmu, gpa, val, bytes) ?
-		       host_gone(e) : UMBRA_EMUL_OK;
 	while (bytes) {
 		unsigned int n = min(bytes, 8U);
-		int r = umbra_io_mmio_read(vcpu, gpa, val, n);
+		int r = write ? umbra_io_mmio_write(vcpu, gpa, val, n) :
+				umbra_io_mmio_read(vcpu, gpa, val, n);
 
 		if (r)
 			return r;
@@ -124,6 +121,17 @@ static int read_phys(struct umbra_emul *e, gpa_t gpa, void *val, unsigned int by
 	return UMBRA_EMUL_OK;
 }
 
+/* Within one page. */
+static int read_phys(struct umbra_emul *e, gpa_t gpa, void *val, unsigned int bytes)
+{
+	struct umbra_vcpu *vcpu = vcpu_of(e);
+
+	if (is_memory(vcpu, gpa, UMBRA_ACCESS_READ))
+		return umbra_guest_read(&vcpu->vm->mmu, gpa, val, bytes) ?
+		       host_gone(e) : UMBRA_EMUL_OK;
+	return mmio_pieces(vcpu, gpa, val, bytes, false);
+}
+
 static int write_phys(struct umbra_emul *e, gpa_t gpa, const void *val,
 		      unsigned int bytes)
 {
@@ -132,17 +140,7 @@ static int write_phys(struct umbra_emul *e, gpa_t gpa, const void *val,
 	if (is_memory(vcpu, gpa, UMBRA_ACCESS_WRITE))
 		return umbra_guest_write(&vcpu->vm->mmu, gpa, val, bytes) ?
 		       host_gone(e) : UMBRA_EMUL_OK;
-	while (bytes) {
-		unsigned int n = min(bytes, 8U);
-		int r = umbra_io_mmio_write(vcpu, gpa, val, n);
-
-		if (r)
-			return r;
-		gpa += n;
-		val += n;
-		bytes -= n;
-	}
-	return UMBRA_EMUL_OK;
+	return mmio_pieces(vcpu, gpa, (void *)val, bytes, true);
 }
 
 static int em_fetch(struct umbra_emul *e, u64 gva, void *val, unsigned int bytes)

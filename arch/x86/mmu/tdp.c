@@ -118,14 +118,19 @@ static void free_table_rcu(struct rcu_head *rcu)
 			 page_address(page));
 }
 
-/* Free one unlinked table when its walkers have left. */
-void tdp_free_later(struct umbra_mmu *mmu, u64 *table)
+/*
+ * Free unlinked tables when their walkers have left. The flush came before: SRCU waits
+ * for lockless faults, but not for a CPU that walks the tables for the guest.
+ */
+void tdp_free_later(struct umbra_mmu *mmu, struct list_head *doomed)
 {
-	struct page *page = virt_to_page(table);
+	struct page *page, *next;
 
-	/* The table has no parent any more, so the link can say whose it was. */
-	set_page_private(page, (unsigned long)mmu);
-	call_srcu(&mmu->srcu, &page->rcu_head, free_table_rcu);
+	list_for_each_entry_safe(page, next, doomed, lru) {
+		/* It has no parent any more, so the link can say whose it was. */
+		set_page_private(page, (unsigned long)mmu);
+		call_srcu(&mmu->srcu, &page->rcu_head, free_table_rcu);
+	}
 }
 
 static int tdp_init(struct umbra_mmu *mmu)

@@ -78,7 +78,7 @@ void tdp_iter_again(struct tdp_iter *it);
 u64 *tdp_find(struct umbra_mmu *mmu, gfn_t gfn, int *level);
 void tdp_account(struct umbra_mmu *mmu, gfn_t gfn, int level, u64 old, u64 spte);
 void tdp_clear_leaf(struct umbra_mmu *mmu, u64 *sptep, gfn_t gfn, int level);
-void tdp_free_later(struct umbra_mmu *mmu, u64 *table);
+void tdp_free_later(struct umbra_mmu *mmu, struct list_head *doomed);
 
 /* tdp_map.c */
 bool tdp_fast(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault);
@@ -98,7 +98,8 @@ void tdp_zap_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot);
 void tdp_reap(struct umbra_mmu *mmu);
 void tdp_zap_all(struct umbra_mmu *mmu);
 void tdp_merge_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot);
-void tdp_unlink_table(struct umbra_mmu *mmu, u64 *sptep, gfn_t gfn, int level);
+void tdp_unlink_table(struct umbra_mmu *mmu, u64 *sptep, gfn_t gfn, int level,
+		      struct list_head *doomed);
 
 /* tdp_audit.c */
 void tdp_audit(struct umbra_audit_run *run);

@@ -278,10 +278,11 @@ int tdp_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 }
 
 /*
- * Make way for an entry of @level: what is larger, smaller or other goes. True if
- * a flush is owed.
+ * Clear the place of an entry of @level: what is larger, smaller or other goes. True
+ * if a flush is owed.
  */
-static bool make_way(struct umbra_mmu_vcpu *mv, gfn_t gfn, int level)
+static bool clear_way(struct umbra_mmu_vcpu *mv, gfn_t gfn, int level,
+		      struct list_head *doomed)
 {
 	struct umbra_mmu *mmu = mv->mmu;
 	u64 *table = mmu->arch.root, *sptep, spte;
@@ -306,8 +307,18 @@ static bool make_way(struct umbra_mmu_vcpu *mv, gfn_t gfn, int level)
 	if (spte_is_leaf(spte, level))
 		tdp_clear_leaf(mmu, sptep, gfn, level);
 	else
-		tdp_unlink_table(mmu, sptep, gfn, level);
+		tdp_unlink_table(mmu, sptep, gfn, level, doomed);
 	return true;
+}
+
+static void make_way(struct umbra_mmu_vcpu *mv, gfn_t gfn, int level)
+{
+	LIST_HEAD(doomed);
+
+	if (!clear_way(mv, gfn, level, &doomed))
+		return;
+	umbra_mmu_flush(mv->mmu);
+	tdp_free_later(mv->mmu, &doomed);
 }
 
 /*
@@ -330,8 +341,7 @@ int tdp_map_exclusive(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 	}
 
 	spte = spte_for_page(mv->mmu, fault, &level);
-	if (make_way(mv, fault->gfn, level))
-		umbra_mmu_flush(mv->mmu);
+	make_way(mv, fault->gfn, level);
 	sptep = descend(mv, fault->gfn, level);
 	if (!sptep)
 		return UMBRA_FAULT_RETRY;

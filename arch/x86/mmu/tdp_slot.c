@@ -5,8 +5,8 @@
  *
  * Unlinked tables. A table that is unlinked may still be read by lockless faults
  * and, until the flush, by hardware. tdp_zap_slot() collects its tables, and
- * tdp_reap() frees them after the caller has waited for mmu->srcu; a single one,
- * unlinked by a fault, waits by itself (tdp_free_later()).
+ * tdp_reap() frees them after the caller has waited for mmu->srcu; where nobody waits,
+ * each does so by itself (tdp_free_later()).
  *
  * Locks: mmu->lock is held for writing by each function that has it in its
  * comment; the others take it for a stretch at a time. slots_lock keeps other
@@ -140,11 +140,10 @@ void tdp_wrprot_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot)
 
 /*
  * Unlink the table that @sptep leads to, and all below. mmu->lock held for
- * writing; the caller owes a flush. The tables go to @doomed, or without it wait
- * for their walkers each by itself.
+ * writing; the caller owes a flush, and may free what is on @doomed after it.
  */
-static void unlink_table(struct umbra_mmu *mmu, u64 *sptep, gfn_t gfn, int level,
-			 struct list_head *doomed)
+void tdp_unlink_table(struct umbra_mmu *mmu, u64 *sptep, gfn_t gfn, int level,
+		      struct list_head *doomed)
 {
 	u64 *table = spte_child(*sptep);
 	int i;
@@ -158,18 +157,10 @@ static void unlink_table(struct umbra_mmu *mmu, u64 *sptep, gfn_t gfn, int level
 		if (spte_is_leaf(spte, level - 1))
 			tdp_clear_leaf(mmu, &table[i], at, level - 1);
 		else
-			unlink_table(mmu, &table[i], at, level - 1, doomed);
+			tdp_unlink_table(mmu, &table[i], at, level - 1, doomed);
 	}
 	WRITE_ONCE(*sptep, 0);
-	if (doomed)
-		list_add(&virt_to_page(table)->lru, doomed);
-	else
-		tdp_free_later(mmu, table);
-}
-
-void tdp_unlink_table(struct umbra_mmu *mmu, u64 *sptep, gfn_t gfn, int level)
-{
-	unlink_table(mmu, sptep, gfn, level, NULL);
+	list_add(&virt_to_page(table)->lru, doomed);
 }
 
 /*
@@ -216,7 +207,7 @@ static void zap_below(struct umbra_mmu *mmu, const struct umbra_memslot *slot,
 			zap_below(mmu, slot, spte_child(spte), level - 1, gfn, flush);
 		if (umbra_slot_holds(slot, gfn) &&
 		    umbra_slot_holds(slot, gfn + umbra_level_pages(level) - 1)) {
-			unlink_table(mmu, &table[i], gfn, level, &mmu->arch.doomed);
+			tdp_unlink_table(mmu, &table[i], gfn, level, &mmu->arch.doomed);
 			*flush = true;
 		} else if (level == UMBRA_LEVEL_2M) {
 			zap_below(mmu, slot, spte_child(spte), level - 1, gfn, flush);
@@ -274,7 +265,7 @@ void tdp_merge_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot)
 
 	while (gfn < end) {
 		struct tdp_iter it;
-		bool flush = false;
+		LIST_HEAD(doomed);
 
 		write_lock(&mmu->lock);
 		tdp_iter_begin(&it, mmu, gfn, end);
@@ -283,13 +274,13 @@ void tdp_merge_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot)
 		if (it.sptep && it.level == UMBRA_LEVEL_4K) {
 			gfn_t base = umbra_level_base(it.gfn, UMBRA_LEVEL_2M);
 
-			flush = host_is_huge(mmu, slot, base);
-			if (flush)
+			if (host_is_huge(mmu, slot, base)) {
 				tdp_unlink_table(mmu, tdp_parent(it.tables[1]), base,
-						 UMBRA_LEVEL_2M);
+						 UMBRA_LEVEL_2M, &doomed);
+				umbra_mmu_flush(mmu);
+				tdp_free_later(mmu, &doomed);
+			}
 		}
-		if (flush)
-			umbra_mmu_flush(mmu);
 		write_unlock(&mmu->lock);
 		cond_resched();
 	}

@@ -244,6 +244,7 @@ static void svm_load(struct umbra_vcpu *vcpu)
 		wrmsrl(MSR_TSC_AUX, vcpu->arch.msr_tsc_aux);
 	/* The user's FS and GS bases among others; they stay until svm_put(). */
 	asm volatile("vmsave %%rax" : : "a" (sc->host_pa) : "memory");
+	vcpu->stat.host_state_reload++;
 }
 
 static void svm_put(struct umbra_vcpu *vcpu)
