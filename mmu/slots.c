@@ -21,12 +21,14 @@
 #include <umbra/mmu.h>
 
 static void publish(struct umbra_mmu *mmu, struct umbra_memslots *set,
-		    struct umbra_memslot *old, struct umbra_memslot *slot)
+		    struct umbra_memslot *old, struct umbra_memslot *slot, bool stays)
 {
 	write_lock(&mmu->lock);
 	if (slot)
 		interval_tree_insert(&slot->hva_node, &mmu->hva_tree);
 	rcu_assign_pointer(mmu->memslots, set);
+	if (stays)
+		swap(slot->maps, old->maps);
 	if (old)
 		old->gone = true;
 	write_unlock(&mmu->lock);
@@ -57,7 +59,7 @@ void umbra_mmu_change_slot(struct umbra_mmu *mmu, struct umbra_memslots *set,
 	struct umbra_memslots *previous = umbra_mmu_slots(mmu);
 	bool stays = old && slot && old->base_gfn == slot->base_gfn;
 
-	publish(mmu, set, old, slot);
+	publish(mmu, set, old, slot, stays);
 	if (old) {
 		if (!stays)
 			mmu->ops->zap_slot(mmu, old);

@@ -10,6 +10,8 @@
  * - @hva_node stands in mmu->hva_tree from before a slot is published until it is
  *   marked gone. Both happen with mmu->lock held for writing, which is why a
  *   notifier that holds mmu->lock sees each slot that can still gain mappings.
+ * - @maps is the MMU's, made when it first needs it; a slot that takes another's place
+ *   at the same gfns takes its maps over.
  * - @gone is set once, with mmu->lock held for writing. No spte is installed for
  *   a slot that is gone.
  */
@@ -36,6 +38,7 @@ struct umbra_memslot {
 	u32 flags;			/* KVM_MEM_* */
 	u32 id;
 	bool gone;
+	void *maps;			/* kvfree()d with the slot; or NULL */
 	struct interval_tree_node hva_node;
 };
 
@@ -71,6 +74,7 @@ static inline gfn_t umbra_slot_gfn(const struct umbra_memslot *slot,
 static inline void umbra_memslot_free(struct umbra_memslot *slot)
 {
 	kvfree(slot->dirty_bitmap);
+	kvfree(slot->maps);
 	kfree(slot);
 }
 

@@ -13,6 +13,7 @@
 #include <asm/msr-index.h>
 
 #include "svm.h"
+#include "../shadow.h"
 #include "../walk.h"
 
 /* EXITINFO1 of a nested page fault (APM 15.25.6). */
@@ -155,15 +156,10 @@ static int exit_npf_atomic(struct umbra_vcpu *vcpu)
  * MMIO. An event whose delivery touched it (a descriptor table or a stack outside
  * memory) cannot be delivered by anybody.
  */
-static int exit_npf_slow(struct umbra_vcpu *vcpu)
+static int emulate_access(struct umbra_vcpu *vcpu)
 {
 	const struct vmcb_control_area *control = &svm_vmcb(vcpu)->control;
-	struct umbra_fault fault = npf_fault(vcpu);
-	int r;
 
-	r = umbra_mmu_fault(&vcpu->mmu, &fault);
-	if (r == UMBRA_FAULT_RETRY || r < 0)
-		return r;
 	if (vcpu->arch.event.kind != UMBRA_EVENT_NONE) {
 		u64 data[] = { control->exit_int_info, control->exit_code,
 			       control->exit_info_1, control->exit_info_2 };
@@ -172,6 +168,32 @@ static int exit_npf_slow(struct umbra_vcpu *vcpu)
 					     ARRAY_SIZE(data), data);
 	}
 	return umbra_emulate_insn(vcpu);
+}
+
+static int exit_npf_slow(struct umbra_vcpu *vcpu)
+{
+	struct umbra_fault fault = npf_fault(vcpu);
+	int r = umbra_mmu_fault(&vcpu->mmu, &fault);
+
+	return r == UMBRA_FAULT_EMULATE ? emulate_access(vcpu) : r;
+}
+
+/* The event whose delivery faulted stays queued; see emulate_access() for MMIO in it. */
+static int exit_page_fault(struct umbra_vcpu *vcpu, bool atomic)
+{
+	const struct vmcb_control_area *control = &svm_vmcb(vcpu)->control;
+	gfn_t gfn;
+	int r;
+
+	r = umbra_shadow_page_fault(vcpu, control->exit_info_2, control->exit_info_1,
+				    atomic, &gfn);
+	if (r != UMBRA_RUN_RAISED)
+		return r;
+	r = emulate_access(vcpu);
+	if (r == UMBRA_RUN_USER && umbra_emulation_failed(vcpu) &&
+	    umbra_shadow_unprotect(vcpu, gfn))
+		return UMBRA_RUN_AGAIN;
+	return r;
 }
 
 static int exit_exception(struct umbra_vcpu *vcpu, u8 vector)
@@ -183,6 +205,8 @@ static int exit_exception(struct umbra_vcpu *vcpu, u8 vector)
 		if (!umbra_svm_debug(vcpu))
 			umbra_queue_exception(vcpu, 1, false, 0);
 		return UMBRA_RUN_AGAIN;
+	case 14:
+		return exit_page_fault(vcpu, true);
 	case 17:
 		umbra_queue_exception(vcpu, 17, true, control->exit_info_1);
 		return UMBRA_RUN_AGAIN;
@@ -280,6 +304,8 @@ int umbra_svm_exit_slow(struct umbra_vcpu *vcpu)
 	switch (code) {
 	case SVM_EXIT_NPF:
 		return exit_npf_slow(vcpu);
+	case SVM_EXIT_EXCP_BASE + 14:
+		return exit_page_fault(vcpu, false);
 	case SVM_EXIT_CPUID:
 		return exit_cpuid(vcpu, false);
 	case SVM_EXIT_MSR:
@@ -295,6 +321,7 @@ int umbra_svm_exit_slow(struct umbra_vcpu *vcpu)
 	case SVM_EXIT_WRITE_CR0 ... SVM_EXIT_WRITE_CR8:
 	case SVM_EXIT_READ_DR0 ... SVM_EXIT_READ_DR7:
 	case SVM_EXIT_WRITE_DR0 ... SVM_EXIT_WRITE_DR7:
+	case SVM_EXIT_INVLPG:
 	case SVM_EXIT_WBINVD:
 	case SVM_EXIT_INVD:
 	case SVM_EXIT_XSETBV:

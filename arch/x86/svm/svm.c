@@ -23,6 +23,7 @@
 #include <asm/msr.h>
 
 #include "svm.h"
+#include "../shadow.h"
 
 struct umbra_svm_caps umbra_svm_caps;
 DEFINE_PER_CPU(struct umbra_svm_cpu, umbra_svm_cpu);
@@ -97,10 +98,6 @@ static int svm_probe(void)
 		return -EOPNOTSUPP;
 	}
 	cpuid(0x8000000a, &eax, &ebx, &ecx, &edx);
-	if (!(edx & SVM_FEATURE_NP)) {
-		pr_err("umbra: this CPU has no nested paging (NPT), which is needed\n");
-		return -EOPNOTSUPP;
-	}
 	umbra_svm_caps = (struct umbra_svm_caps) {
 		.min_asid = 1,
 		.max_asid = ebx - 1,
@@ -124,7 +121,10 @@ static int svm_probe(void)
 		svm_free_pages();
 		return err;
 	}
-	svm_setup_tdp();
+	if (edx & SVM_FEATURE_NP)
+		svm_setup_tdp();
+	else
+		pr_info("umbra: this CPU has no nested paging (NPT): VMs use shadow paging\n");
 	return 0;
 }
 
@@ -362,7 +362,8 @@ static void svm_enter(struct umbra_vcpu *vcpu)
 	arch->rip = vmcb->save.rip;
 	arch->rflags = vmcb->save.rflags;
 	arch->cr2 = vmcb->save.cr2;
-	arch->cr3 = vmcb->save.cr3;
+	if (!umbra_shadowed(vcpu))
+		arch->cr3 = vmcb->save.cr3;
 	arch->dr6 = vmcb->save.dr6;
 	if (unlikely(dr || arch->dr6 != UMBRA_DR6_FIXED))
 		svm_put_dr(vcpu);

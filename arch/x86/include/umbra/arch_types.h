@@ -7,10 +7,13 @@
 
 #include <linux/types.h>
 
+struct umbra_shadow;
+
 /**
  * struct umbra_arch_mmu - the page tables of a guest-physical address space
  * @root: the root table, kernel address
  * @root_level: levels of the tables: 4 or 5 with TDP
+ * @shadow: the shadow pages, in that mode; NULL before the first vCPU
  * @doomed: tables that are unlinked and wait for umbra_mmu_sync(); guarded by
  *	mmu->lock for writing
  */
@@ -18,6 +21,7 @@ struct umbra_arch_mmu {
 	u64 *root;
 	int root_level;
 	struct list_head doomed;
+	struct umbra_shadow *shadow;
 };
 
 #endif

@@ -82,7 +82,7 @@ bool page_out(void *addr, size_t size)
 {
 	int tries;
 
-	for (tries = 0; tries < 50; tries++) {
+	for (tries = 0; tries < 1000; tries++) {
 		if (madvise(addr, size, MADV_PAGEOUT))
 			return false;
 		if (!pages_present(addr, size))
