@@ -235,9 +235,9 @@ static int em_exchange(struct umbra_emul *e, u64 gva, const void *old, const voi
 
 	if (r)
 		return r;
-	if (first != bytes || !is_memory(vcpu, gpa[0], UMBRA_ACCESS_WRITE))
-		return em_write(e, gva, new, bytes, UMBRA_ACCESS_WRITE);
 	slot = umbra_memslots_find(umbra_mmu_slots(&vcpu->vm->mmu), gpa[0] >> PAGE_SHIFT);
+	if (first != bytes || !slot || umbra_slot_readonly(slot))
+		return em_write(e, gva, new, bytes, UMBRA_ACCESS_WRITE);
 	r = cmpxchg_hva((void __user *)umbra_slot_hva(slot, gpa[0] >> PAGE_SHIFT) +
 			offset_in_page(gpa[0]), old, new, bytes);
 	if (r == -EFAULT)

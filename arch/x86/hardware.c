@@ -80,7 +80,7 @@ int umbra_arch_enable(void)
 			hotplug_state = err;
 			err = 0;
 		} else if (err == -EBUSY) {
-			pr_err("umbra: another hypervisor uses %s; unload it first (rmmod kvm_amd)\n",
+			pr_err_ratelimited("umbra: another hypervisor uses %s; unload it first (rmmod kvm_amd)\n",
 			       umbra_backend->name);
 		}
 	}

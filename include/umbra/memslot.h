@@ -22,6 +22,7 @@
 #include <linux/interval_tree.h>
 #include <linux/slab.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <uapi/linux/kvm.h>
 #include <umbra/types.h>
 
@@ -62,7 +63,10 @@ static inline bool umbra_slot_holds(const struct umbra_memslot *slot, gfn_t gfn)
 static inline unsigned long umbra_slot_hva(const struct umbra_memslot *slot,
 					   gfn_t gfn)
 {
-	return slot->userspace_addr + ((gfn - slot->base_gfn) << PAGE_SHIFT);
+	/* The gfn is the guest's choice, and whether the slot holds it is predicted. */
+	unsigned long page = array_index_nospec(gfn - slot->base_gfn, slot->npages);
+
+	return slot->userspace_addr + (page << PAGE_SHIFT);
 }
 
 static inline gfn_t umbra_slot_gfn(const struct umbra_memslot *slot,

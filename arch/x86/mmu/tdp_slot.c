@@ -124,18 +124,19 @@ static gfn_t wrprot_stretch(struct umbra_mmu *mmu, gfn_t gfn, gfn_t end,
 void tdp_wrprot_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot)
 {
 	gfn_t gfn = slot->base_gfn, end = slot->base_gfn + slot->npages;
-	bool flush = false;
 
 	while (gfn < end) {
 		bool may_split = !umbra_cache_topup(mmu, &mmu->split_cache, 1);
+		bool flush = false;
 
 		write_lock(&mmu->lock);
 		gfn = wrprot_stretch(mmu, gfn, end, may_split, &flush);
+		/* A leaf that was cleared is none to the notifier: its page may go. */
+		if (flush)
+			umbra_mmu_flush(mmu);
 		write_unlock(&mmu->lock);
 		cond_resched();
 	}
-	if (flush)
-		umbra_mmu_flush(mmu);
 }
 
 /*
@@ -205,6 +206,9 @@ static void zap_below(struct umbra_mmu *mmu, const struct umbra_memslot *slot,
 		}
 		if (level > UMBRA_LEVEL_2M)
 			zap_below(mmu, slot, spte_child(spte), level - 1, gfn, flush);
+		/* The lock may have been dropped inside. */
+		if (!spte_is_table(READ_ONCE(table[i]), level))
+			continue;
 		if (umbra_slot_holds(slot, gfn) &&
 		    umbra_slot_holds(slot, gfn + umbra_level_pages(level) - 1)) {
 			tdp_unlink_table(mmu, &table[i], gfn, level, &mmu->arch.doomed);
