@@ -80,7 +80,7 @@ void swap_off(void)
 /* A page that some other CPU still has in its LRU batch is passed by: try again. */
 bool page_out(void *addr, size_t size)
 {
-	int tries = size == PAGE_4K ? 1000 : 50;
+	int tries = size == 4096 ? 1000 : 50;
 
 	for (; tries; tries--) {
 		if (madvise(addr, size, MADV_PAGEOUT))
