@@ -169,6 +169,7 @@ static int run_loop(struct umbra_vcpu *vcpu)
 
 		if (unlikely(vcpu->arch.triple_fault)) {
 			vcpu->arch.triple_fault = false;
+			vcpu->arch.event.kind = UMBRA_EVENT_NONE;
 			vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 			return 0;
 		}

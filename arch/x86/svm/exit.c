@@ -222,6 +222,8 @@ static int fail_entry(struct umbra_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 
+	/* A flush that this entry was to make has not happened. */
+	vcpu->arch.svm->asid_gen = 0;
 	run->exit_reason = KVM_EXIT_FAIL_ENTRY;
 	run->fail_entry.hardware_entry_failure_reason = svm_vmcb(vcpu)->control.exit_code;
 	run->fail_entry.cpu = vcpu->arch.svm->cpu;
