@@ -81,7 +81,7 @@ int umbra_arch_enable(void)
 			err = 0;
 		} else if (err == -EBUSY) {
 			pr_err_ratelimited("umbra: another hypervisor uses %s; unload it first (rmmod kvm_amd)\n",
-			       umbra_backend->name);
+					   umbra_backend->name);
 		}
 	}
 	if (!err)

@@ -12,6 +12,7 @@
  * Locks: roots are their vCPU's; shadow pages mmu->lock's.
  */
 #include <linux/slab.h>
+#include <umbra/x86_mmu.h>
 #include "shadow.h"
 
 /* A table that is written this often between two uses has become something else. */
@@ -66,12 +67,12 @@ static union umbra_sp_role root_role(const struct umbra_vcpu *vcpu)
 	role.nx = !!(arch->efer & EFER_NX);
 	role.wp = wp;
 	role.smep = !wp && (arch->cr4 & X86_CR4_SMEP);
-	if (arch->efer & EFER_LMA)
-		role.level = role.top = arch->cr4 & X86_CR4_LA57 ? 5 : 4;
-	else if (arch->cr4 & X86_CR4_PAE)
-		role.top = 3;
-	else
-		role.top = 2;
+	if (arch->efer & EFER_LMA) {
+		role.top = arch->cr4 & X86_CR4_LA57 ? 5 : 4;
+		role.level = role.top;
+	} else {
+		role.top = arch->cr4 & X86_CR4_PAE ? 3 : 2;
+	}
 	role.pse = role.top == 2 && (arch->cr4 & X86_CR4_PSE);
 	return role;
 }
