@@ -4,7 +4,7 @@
  * guest-physical address space; struct umbra_mmu_vcpu is one vCPU's part in it.
  *
  * Locks, outermost first:
- *   vcpu mutex -> mmu->slots_lock -> mmap_lock (inside pfn/) -> mmu->srcu (read)
+ *   vcpu mutex -> mmu->slots_lock -> mmu->srcu (read) -> mmap_lock (inside pfn/)
  *   -> mmu->lock -> an architecture's own small locks.
  * Nothing is allocated under mmu->lock. Interrupts stay on under it, because who
  * holds it may wait for other CPUs to leave the guest.
