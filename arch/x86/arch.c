@@ -53,6 +53,7 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 	case KVM_CAP_DEBUGREGS:
 	case KVM_CAP_XSAVE:
 	case KVM_CAP_GET_TSC_KHZ:
+	case KVM_CAP_MMU_SHADOW_CACHE_CONTROL:
 	case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
 		return 1;
 	case KVM_CAP_XCRS:
@@ -101,6 +102,11 @@ long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long ar
 		if (vm->nr_vcpus)
 			return -EINVAL;
 		return set_addr(vm, &vm->arch.identity_map_addr, addr, SZ_4G - PAGE_SIZE);
+	case KVM_SET_NR_MMU_PAGES:
+		if (arg < UMBRA_SHADOW_MIN)
+			return -EINVAL;
+		WRITE_ONCE(vm->mmu.arch.max_shadow, arg);
+		return 0;
 	default:
 		return -ENOTTY;
 	}

@@ -8,6 +8,9 @@
 
 #include "x86.h"
 
+/* The least that a VM may keep, as in KVM_SET_NR_MMU_PAGES. */
+#define UMBRA_SHADOW_MIN 64UL
+
 int umbra_shadow_init(void);
 void umbra_shadow_exit(void);
 

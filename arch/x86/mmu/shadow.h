@@ -69,17 +69,14 @@ struct umbra_sp {
  * struct umbra_shadow - the shadow pages of a VM
  * @hash: by gfn
  * @pages: all that are not zapped
- * @count: how many there are; @direct: how many of them are direct
+ * @count: how many there are
  * @gen: see above
- * @max: more of them are not kept; 0 for a share of the guest's memory
  */
 struct umbra_shadow {
 	struct hlist_head hash[1 << SHADOW_HASH_BITS];
 	struct list_head pages;
 	unsigned long count;
-	unsigned long direct;
 	unsigned long gen;
-	unsigned long max;
 };
 
 /* A guest access with the walk that translated it. */

@@ -13,8 +13,7 @@
 #include <linux/slab.h>
 #include "shadow.h"
 
-/* The least that a VM may keep, and the share of its memory: one page in that many. */
-#define SHADOW_MIN	64
+/* The share of its memory that a VM may keep as shadow pages: one page in that many. */
 #define SHADOW_SHARE	50
 /* What one fault can use: a page a level; a descriptor a level and a leaf. */
 #define FAULT_SPS	5
@@ -375,11 +374,11 @@ static unsigned long limit(struct umbra_mmu *mmu)
 	unsigned long pages = 0;
 	unsigned int i;
 
-	if (mmu->arch.shadow->max)
-		return mmu->arch.shadow->max;
+	if (READ_ONCE(mmu->arch.max_shadow))
+		return mmu->arch.max_shadow;
 	for (i = 0; i < slots->count; i++)
 		pages += slots->slots[i]->npages;
-	return max(pages / SHADOW_SHARE, (unsigned long)SHADOW_MIN);
+	return max(pages / SHADOW_SHARE, UMBRA_SHADOW_MIN);
 }
 
 /**
