@@ -23,6 +23,7 @@ int umbra_shadow_vcpu_init(struct umbra_vcpu *vcpu);
 void umbra_shadow_vcpu_destroy(struct umbra_vcpu *vcpu);
 
 int umbra_shadow_load_root(struct umbra_vcpu *vcpu);
+void umbra_shadow_find_root(struct umbra_vcpu *vcpu);
 bool umbra_shadow_root_good(struct umbra_vcpu *vcpu);
 int umbra_shadow_page_fault(struct umbra_vcpu *vcpu, u64 gva, u32 error, bool atomic,
 			    gfn_t *gfn);

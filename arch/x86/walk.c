@@ -461,14 +461,15 @@ unsigned int umbra_walk_flags(struct umbra_vcpu *vcpu)
 }
 
 /**
- * umbra_peek_insn() - the first two bytes of the current instruction
+ * umbra_peek_insn() - the first bytes of the current instruction
  * @vcpu: the vCPU; mmu->srcu held
- * @bytes: result, little endian
+ * @bytes: result
+ * @n: how many
  *
  * Never sleeps, changes nothing. Return: 0, or -EAGAIN when the long way
- * (umbra_skip_insn()) must be taken.
+ * (the emulator's decoder) must be taken.
  */
-int umbra_peek_insn(struct umbra_vcpu *vcpu, u16 *bytes)
+int umbra_peek_insn(struct umbra_vcpu *vcpu, u8 *bytes, unsigned int n)
 {
 	struct umbra_walk *walk = &vcpu->arch.emul->walk;
 	u64 gva = umbra_linear_rip(vcpu);
@@ -476,7 +477,7 @@ int umbra_peek_insn(struct umbra_vcpu *vcpu, u16 *bytes)
 	void __user *hva;
 	int err;
 
-	if (unlikely(offset_in_page(gva) == PAGE_SIZE - 1))
+	if (unlikely(offset_in_page(gva) + n > PAGE_SIZE))
 		return -EAGAIN;
 	if (umbra_walk(vcpu, gva, umbra_walk_flags(vcpu) | UMBRA_ACCESS_FETCH |
 		       UMBRA_WALK_ATOMIC | UMBRA_WALK_PEEK, walk))
@@ -485,7 +486,7 @@ int umbra_peek_insn(struct umbra_vcpu *vcpu, u16 *bytes)
 	if (!hva)
 		return -EAGAIN;
 	pagefault_disable();
-	err = __get_user(*bytes, (u16 __user *)hva);
+	err = __copy_from_user_inatomic(bytes, hva, n);
 	pagefault_enable();
 	return err ? -EAGAIN : 0;
 }

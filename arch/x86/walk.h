@@ -80,7 +80,7 @@ gfn_t umbra_gpte_gfn(const struct umbra_vcpu *vcpu, u64 gpte);
 int umbra_read_gptes(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int at,
 		     unsigned int count, u64 *gptes);
 bool umbra_walk_changed(struct umbra_vcpu *vcpu, const struct umbra_walk *walk);
-int umbra_peek_insn(struct umbra_vcpu *vcpu, u16 *bytes);
+int umbra_peek_insn(struct umbra_vcpu *vcpu, u8 *bytes, unsigned int n);
 unsigned int umbra_walk_flags(struct umbra_vcpu *vcpu);
 
 #endif

@@ -196,6 +196,54 @@ static void drop_last_root(struct umbra_mmu *mmu, struct umbra_shadow_vcpu *sv)
 	write_unlock(&mmu->lock);
 }
 
+/* Number of the remembered root that is wanted, or UMBRA_SHADOW_ROOTS. */
+static int find_root(struct umbra_vcpu *vcpu, const struct umbra_shadow_root *root)
+{
+	struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
+	int i;
+
+	for (i = 0; i < UMBRA_SHADOW_ROOTS; i++)
+		if (same_root(&sv->roots[i], root) && root_alive(&vcpu->vm->mmu, &sv->roots[i]))
+			break;
+	return i;
+}
+
+/* Have the hardware use remembered root @i. */
+static void use_root(struct umbra_vcpu *vcpu, int i)
+{
+	struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
+	u64 cr3;
+
+	make_first(sv, i);
+	cr3 = hardware_root(sv);
+	if (i || cr3 != vcpu->arch.shadow_cr3)
+		umbra_backend->flush(vcpu);
+	vcpu->arch.shadow_cr3 = cr3;
+	umbra_backend->sync_cr(vcpu);
+	sv->good = true;
+}
+
+/**
+ * umbra_shadow_find_root() - go on with a remembered root, if there is one
+ * @vcpu: the vCPU, with a new CR3; does not sleep
+ *
+ * Otherwise umbra_shadow_load_root() follows before the guest is entered. A PDPT would
+ * have to be read, which may sleep.
+ */
+void umbra_shadow_find_root(struct umbra_vcpu *vcpu)
+{
+	struct umbra_shadow_root root = { .role = root_role(vcpu) };
+	int i;
+
+	if (root.role.top == 3)
+		return;
+	if (!root.role.direct)
+		root.cr3 = umbra_cr3_table(vcpu);
+	i = find_root(vcpu, &root);
+	if (i < UMBRA_SHADOW_ROOTS)
+		use_root(vcpu, i);
+}
+
 /**
  * umbra_shadow_load_root() - find or make the root for the vCPU's registers
  * @vcpu: the vCPU, outside the inner section; mmu->srcu held; sleeps
@@ -212,9 +260,7 @@ int umbra_shadow_load_root(struct umbra_vcpu *vcpu)
 	err = wanted(vcpu, &root);
 	if (err)
 		return err;
-	for (i = 0; i < UMBRA_SHADOW_ROOTS; i++)
-		if (same_root(&sv->roots[i], &root) && root_alive(mmu, &sv->roots[i]))
-			break;
+	i = find_root(vcpu, &root);
 	if (i == UMBRA_SHADOW_ROOTS) {
 		err = prepare_root(vcpu, &root);
 		if (err)
@@ -227,12 +273,7 @@ int umbra_shadow_load_root(struct umbra_vcpu *vcpu)
 			return 0;
 		}
 	}
-	if (i || !vcpu->arch.shadow_cr3)
-		umbra_backend->flush(vcpu);
-	make_first(sv, i);
-	vcpu->arch.shadow_cr3 = hardware_root(sv);
-	umbra_backend->sync_cr(vcpu);
-	sv->good = true;
+	use_root(vcpu, i);
 	return 0;
 }
 
@@ -306,6 +347,14 @@ int umbra_shadow_page_fault(struct umbra_vcpu *vcpu, u64 gva, u32 error, bool at
 	struct umbra_shadow_fault sf = { .gva = gva };
 	int r;
 
+	/* What the first look has settled: the emulator makes its own walk. */
+	if (!atomic && vcpu->arch.shadow->emulate) {
+		vcpu->arch.shadow->emulate = false;
+		*gfn = vcpu->arch.shadow->emulate_gfn;
+		return UMBRA_RUN_RAISED;
+	}
+	vcpu->arch.shadow->emulate = false;
+
 	switch (umbra_walk(vcpu, gva, walk_flags(vcpu, error, atomic), &sf.walk)) {
 	case UMBRA_WALK_OK:
 		break;
@@ -329,7 +378,11 @@ int umbra_shadow_page_fault(struct umbra_vcpu *vcpu, u64 gva, u32 error, bool at
 	sf.f.present = error & UMBRA_PF_P;
 	if (atomic) {
 		r = umbra_mmu_fault_atomic(&vcpu->mmu, &sf.f);
-		return likely(r == UMBRA_FAULT_RETRY) ? UMBRA_RUN_AGAIN : UMBRA_RUN_SLOW;
+		if (likely(r == UMBRA_FAULT_RETRY))
+			return UMBRA_RUN_AGAIN;
+		vcpu->arch.shadow->emulate = r == UMBRA_FAULT_EMULATE;
+		vcpu->arch.shadow->emulate_gfn = sf.f.gfn;
+		return UMBRA_RUN_SLOW;
 	}
 	r = umbra_mmu_fault(&vcpu->mmu, &sf.f);
 	return r == UMBRA_FAULT_EMULATE ? UMBRA_RUN_RAISED : r;

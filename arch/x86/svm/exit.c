@@ -42,7 +42,7 @@ static __always_inline int svm_skip(struct umbra_vcpu *vcpu, u16 opcode, bool at
 		return umbra_skip_insn(vcpu, atomic);
 	if (umbra_svm_caps.nrips && vmcb->control.next_rip)
 		arch->rip = vmcb->control.next_rip;
-	else if (!umbra_peek_insn(vcpu, &bytes) && bytes == opcode)
+	else if (!umbra_peek_insn(vcpu, (u8 *)&bytes, sizeof(bytes)) && bytes == opcode)
 		arch->rip += 2;
 	else
 		return umbra_skip_insn(vcpu, atomic);
@@ -97,6 +97,34 @@ static int exit_wrmsr(struct umbra_vcpu *vcpu, bool atomic)
 		vcpu->arch.rip = rip;
 		umbra_queue_gp(vcpu);
 	}
+	return UMBRA_RUN_AGAIN;
+}
+
+/*
+ * MOV to CR3, plain and with REX, which is what switches address spaces; any other form,
+ * and a value that the guest gets #GP for, is the emulator's.
+ */
+static int exit_cr3_write(struct umbra_vcpu *vcpu)
+{
+	struct umbra_arch_vcpu *arch = &vcpu->arch;
+	bool rex, wide = umbra_cpu_mode(vcpu) == UMBRA_EMUL_LONG64;
+	u8 insn[4];
+	u64 val;
+
+	if (arch->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF) ||
+	    umbra_peek_insn(vcpu, insn, sizeof(insn)))
+		return UMBRA_RUN_SLOW;
+	rex = wide && (insn[0] & 0xf0) == 0x40;
+	if (insn[rex] != 0x0f || insn[rex + 1] != 0x22 || (insn[rex + 2] & 0xf8) != 0xd8)
+		return UMBRA_RUN_SLOW;
+	val = arch->regs[(insn[rex + 2] & 7) | (rex && insn[0] & 1 ? 8 : 0)];
+	if (umbra_set_cr(vcpu, 3, wide ? val : (u32)val))
+		return UMBRA_RUN_SLOW;
+	arch->rip += 3 + rex;
+	if (!wide)
+		arch->rip = (u32)arch->rip;
+	svm_vmcb(vcpu)->control.int_state &= ~SVM_INTERRUPT_SHADOW_MASK;
+	umbra_shadow_find_root(vcpu);
 	return UMBRA_RUN_AGAIN;
 }
 
@@ -269,6 +297,8 @@ int umbra_svm_exit_atomic(struct umbra_vcpu *vcpu)
 		return exit_npf_atomic(vcpu);
 	case SVM_EXIT_CPUID:
 		return exit_cpuid(vcpu, true);
+	case SVM_EXIT_WRITE_CR3:
+		return exit_cr3_write(vcpu);
 	case SVM_EXIT_INTR:
 	case SVM_EXIT_NMI:
 	case SVM_EXIT_SMI:

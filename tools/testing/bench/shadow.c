@@ -10,8 +10,8 @@
 
 /* Where the guest maps the memory once more, by base pages. */
 #define ALIAS	0x8000000000UL
-#define CHANGES	4096UL
-#define SWITCHES 8192UL
+#define CHANGES	512UL
+#define SWITCHES 512UL
 
 /* The memory by base pages, each with what @flags say besides P, W and A. */
 static void map_alias(struct machine *m, u64 flags)

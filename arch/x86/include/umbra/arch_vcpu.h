@@ -192,6 +192,8 @@ struct umbra_shadow_root {
  * struct umbra_shadow_vcpu - a vCPU's part in shadow paging
  * @roots: the newest first; the first is the one in use
  * @good: the first fits the vCPU's registers
+ * @emulate: the last look at a fault, without sleeping, was that the access to
+ *	@emulate_gfn must be emulated
  * @unprotected_rip, @unprotected_gfn: see umbra_shadow_unprotect()
  * @pae: the four entries that a PAE shadow root needs below 4 GiB, one page
  * @sps, @nr_sps: shadow pages for faults; @descs, @nr_descs: descriptors
@@ -199,6 +201,8 @@ struct umbra_shadow_root {
 struct umbra_shadow_vcpu {
 	struct umbra_shadow_root roots[UMBRA_SHADOW_ROOTS];
 	bool good;
+	bool emulate;
+	gfn_t emulate_gfn;
 	u64 unprotected_rip;
 	gfn_t unprotected_gfn;
 	u64 *pae;
