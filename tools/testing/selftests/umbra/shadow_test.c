@@ -1,0 +1,654 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What guests do with their page tables. Proves that a translation is the one
+ * that the guest's tables say, whatever way they were written: through any
+ * alias, by any instruction, as a page that was data a moment ago, while not in
+ * use, or while the host takes the memory that they are in.
+ *
+ * Every test runs in every mode and on stock KVM. What a guest may see is what
+ * a CPU would show: after a change that takes something away, only once the
+ * translation was flushed; after one that adds something, at once. The audit at
+ * the end of each VM compares what shadow paging has left with the tables.
+ *
+ * Tables, data and what both sides talk through have the same address in the
+ * host, the guest and its physical memory. The identity map of the library stays
+ * in each address space; what is tested lies at GVA.
+ */
+#include "test.h"
+#include "tables.h"
+
+#define TABLES_SIZE (2UL << 20)
+#define DATA_PAGES 64
+
+struct env {
+	struct tables t;
+	u64 root;
+	u64 identity;
+	u64 *pte;	/* of GVA */
+	u64 data;	/* DATA_PAGES pages; the first word of each is its number + 100 */
+	u64 arg[8];
+	shared_u64 trap, trap_error;
+	shared_u64 bad;
+};
+
+FIXTURE(shadow) {
+	struct vm *vm;
+	struct vcpu *vcpu, *other;
+	struct env *env;
+};
+
+FIXTURE_SETUP(shadow)
+{
+	struct env *e;
+	u64 i;
+
+	self->vm = vm_create();
+	self->vcpu = vcpu_create(self->vm, 0);
+	self->other = vcpu_create(self->vm, 1);
+	e = vm_mem(self->vm, PAGE_4K);
+	self->env = e;
+	e->t.next = (u64)vm_mem(self->vm, TABLES_SIZE);
+	e->t.end = e->t.next + TABLES_SIZE;
+	e->data = (u64)vm_mem(self->vm, DATA_PAGES * PAGE_4K);
+	for (i = 0; i < DATA_PAGES; i++)
+		*(u64 *)(e->data + i * PAGE_4K) = 100 + i;
+	e->identity = *(u64 *)boot_hva(self->vm, self->vm->cr3);
+	e->root = root_new(&e->t, e->identity);
+	e->pte = table_entry(&e->t, e->root, GVA, 1);
+}
+
+FIXTURE_TEARDOWN(shadow)
+{
+	vm_free(self->vm);
+}
+
+static u64 page(const struct env *e, int i)
+{
+	return e->data + i * PAGE_4K;
+}
+
+static void change(u64 *pte, u64 value, u64 gva)
+{
+	pte_write(pte, value);
+	guest_invlpg((void *)gva);
+}
+
+#define READ_AT(gva) GUEST_READ((u64 *)(gva))
+#define ERROR_P 1
+#define ERROR_W 2
+#define ERROR_U 4
+#define ERROR_I 16
+
+/* One access in ring 0 whose #PF error code is @want, or that raises nothing. */
+#define NO_FAULT (~0UL)
+
+static void guest_expect(u64 gva, bool write, u64 want)
+{
+	struct guest_trap t;
+
+	if (write)
+		guest_try(t, "movq $77, (%[p])", [p] "r" (gva));
+	else
+		guest_try(t, "cmpb $0, (%[p])", [p] "r" (gva));
+	if (want == NO_FAULT) {
+		GUEST_ASSERT_EQ(GUEST_NO_TRAP, t.vector);
+		return;
+	}
+	GUEST_ASSERT_EQ(X86_TRAP_PF, t.vector);
+	GUEST_ASSERT_EQ(want, t.error);
+	GUEST_ASSERT_EQ(gva, t.cr2);
+}
+
+/* --- entries that change --- */
+
+static void guest_edits(void *arg)
+{
+	struct env *e = arg;
+	int i;
+
+	guest_write_cr3(e->root);
+	guest_expect(GVA, false, 0);
+	for (i = 0; i < 20; i++) {
+		/* Nothing is cached of what was not there: no INVLPG. */
+		pte_write(e->pte, page(e, 1) | PTE_RW);
+		GUEST_ASSERT_EQ(101, READ_AT(GVA));
+		change(e->pte, page(e, 2) | PTE_RW, GVA);
+		GUEST_ASSERT_EQ(102, READ_AT(GVA));
+		change(e->pte, page(e, 3) | PTE_RO, GVA);
+		GUEST_ASSERT_EQ(103, READ_AT(GVA));
+		guest_expect(GVA, true, ERROR_P | ERROR_W);
+		/* A right more is seen no later than by the walk after a fault. */
+		change(e->pte, page(e, 4) | PTE_RW, GVA);
+		guest_expect(GVA, true, NO_FAULT);
+		GUEST_ASSERT_EQ(77, READ_AT(page(e, 4)));
+		GUEST_WRITE((u64 *)page(e, 4), 104);
+		change(e->pte, 0, GVA);
+		guest_expect(GVA, false, 0);
+		guest_expect(GVA, true, ERROR_W);
+	}
+}
+
+TEST_F(shadow, entry_changes)
+{
+	vcpu_call(self->vcpu, guest_edits, self->env);
+	EXPECT_EQ(0, *self->env->pte);
+}
+
+static void guest_accessed_dirty(void *arg)
+{
+	const u64 bits = PTE_P | PTE_W;
+	struct env *e = arg;
+	int i;
+
+	guest_write_cr3(e->root);
+	for (i = 0; i < 10; i++) {
+		change(e->pte, page(e, 1) | bits, GVA);
+		READ_AT(GVA);
+		GUEST_ASSERT_EQ(page(e, 1) | bits | PTE_A, GUEST_READ(e->pte));
+		GUEST_WRITE((u64 *)GVA, 101);
+		GUEST_ASSERT_EQ(page(e, 1) | bits | PTE_A | PTE_D, GUEST_READ(e->pte));
+		/* Cleared by the guest: they come again after INVLPG. */
+		change(e->pte, page(e, 1) | bits | PTE_A, GVA);
+		GUEST_WRITE((u64 *)GVA, 101);
+		GUEST_ASSERT_EQ(page(e, 1) | bits | PTE_A | PTE_D, GUEST_READ(e->pte));
+	}
+}
+
+TEST_F(shadow, accessed_and_dirty)
+{
+	vcpu_call(self->vcpu, guest_accessed_dirty, self->env);
+}
+
+static void guest_changes_above(void *arg)
+{
+	struct env *e = arg;
+	u64 *pde = table_entry(&e->t, e->root, GVA, 2);
+	u64 *pdpte = table_entry(&e->t, e->root, GVA, 3);
+	u64 *pml4e = table_entry(&e->t, e->root, GVA, 4);
+	u64 old_pde = *pde, old_pdpte = *pdpte, old_pml4e = *pml4e;
+	u64 second = table_new(&e->t);
+	int i;
+
+	pte_write(e->pte, page(e, 1) | PTE_RW);
+	pte_write((u64 *)second, page(e, 2) | PTE_RW);
+	guest_write_cr3(e->root);
+	for (i = 0; i < 20; i++) {
+		GUEST_ASSERT_EQ(101, READ_AT(GVA));
+		change(pde, second | PTE_TABLE, GVA);
+		GUEST_ASSERT_EQ(102, READ_AT(GVA));
+		/* A right taken above counts for all below. */
+		change(pde, second | PTE_RO, GVA);
+		guest_expect(GVA, true, ERROR_P | ERROR_W);
+		change(pde, 0, GVA);
+		guest_expect(GVA, true, ERROR_W);
+		pte_write(pde, old_pde);
+		GUEST_ASSERT_EQ(101, READ_AT(GVA));
+		change(pdpte, old_pdpte & ~PTE_W, GVA);
+		guest_expect(GVA, true, ERROR_P | ERROR_W);
+		change(pdpte, 0, GVA);
+		guest_expect(GVA, false, 0);
+		pte_write(pdpte, old_pdpte);
+		GUEST_ASSERT_EQ(101, READ_AT(GVA));
+		pte_write(pml4e, 0);
+		guest_write_cr3(e->root);
+		guest_expect(GVA, false, 0);
+		pte_write(pml4e, old_pml4e);
+		guest_expect(GVA, false, NO_FAULT);
+	}
+}
+
+TEST_F(shadow, entries_above_change)
+{
+	vcpu_call(self->vcpu, guest_changes_above, self->env);
+}
+
+#define CR4_PGE BIT(7)
+#define CR4_SMEP BIT(20)
+#define CR0_WP BIT(16)
+#define EFER_NX BIT(11)
+#define MSR_EFER 0xc0000080
+
+static u64 guest_read_cr4(void)
+{
+	u64 v;
+
+	asm volatile("mov %%cr4, %0" : "=r" (v));
+	return v;
+}
+
+static void guest_write_cr4(u64 v)
+{
+	asm volatile("mov %0, %%cr4" : : "r" (v) : "memory");
+}
+
+static u64 guest_read_cr0(void)
+{
+	u64 v;
+
+	asm volatile("mov %%cr0, %0" : "=r" (v));
+	return v;
+}
+
+static void guest_write_cr0(u64 v)
+{
+	asm volatile("mov %0, %%cr0" : : "r" (v) : "memory");
+}
+
+static void guest_global(void *arg)
+{
+	struct env *e = arg;
+	u64 second = GVA + PAGE_4K, cr4 = guest_read_cr4() | CR4_PGE, seen;
+	int i;
+
+	guest_write_cr3(e->root);
+	guest_write_cr4(cr4);
+	for (i = 0; i < 10; i++) {
+		pte_write(e->pte, page(e, 1) | PTE_RW | PTE_G);
+		pte_write(e->pte + 1, page(e, 2) | PTE_RW);
+		GUEST_ASSERT_EQ(101, READ_AT(GVA));
+		GUEST_ASSERT_EQ(102, READ_AT(second));
+		/* CR3 drops what is not global; the rest may stay or go. */
+		pte_write(e->pte, page(e, 3) | PTE_RW | PTE_G);
+		pte_write(e->pte + 1, page(e, 4) | PTE_RW);
+		guest_write_cr3(e->root);
+		seen = READ_AT(GVA);
+		GUEST_ASSERT(seen == 101 || seen == 103);
+		GUEST_ASSERT_EQ(104, READ_AT(second));
+		guest_invlpg((void *)GVA);
+		GUEST_ASSERT_EQ(103, READ_AT(GVA));
+		/* Another space with nothing there but what is global. */
+		pte_write(e->pte, page(e, 5) | PTE_RW | PTE_G);
+		guest_write_cr4(cr4 & ~CR4_PGE);
+		GUEST_ASSERT_EQ(105, READ_AT(GVA));
+		guest_write_cr4(cr4);
+		change(e->pte, 0, GVA);
+		change(e->pte + 1, 0, second);
+		guest_expect(GVA, false, 0);
+		guest_expect(second, false, 0);
+	}
+}
+
+TEST_F(shadow, global_pages)
+{
+	vcpu_call(self->vcpu, guest_global, self->env);
+}
+
+/* The control: a step left out is noticed by the check that the others rest on. */
+static void guest_forgets_to_edit(void *arg)
+{
+	struct env *e = arg;
+
+	guest_write_cr3(e->root);
+	pte_write(e->pte, page(e, 1) | PTE_RW);
+	e->bad += READ_AT(GVA) != 101;
+	guest_invlpg((void *)GVA);
+	e->bad += READ_AT(GVA) != 102;
+	change(e->pte, page(e, 2) | PTE_RW, GVA);
+	e->bad += READ_AT(GVA) != 102;
+}
+
+TEST_F(shadow, control_entry_not_changed)
+{
+	vcpu_call(self->vcpu, guest_forgets_to_edit, self->env);
+	EXPECT_EQ(1, self->env->bad);
+}
+
+/* --- a table that maps the tables --- */
+
+#define SELF 510UL
+
+/* Where the entry of @level for @gva is seen through the recursive mapping. */
+static u64 *self_entry(u64 gva, int level)
+{
+	u64 at = 0xffff000000000000UL;
+	int l;
+
+	for (l = 4; l > 4 - level; l--)
+		at |= SELF << (12 + 9 * (l - 1));
+	/* What is left of the address after @level levels of SELF. */
+	return (u64 *)(at | ((gva & 0xffffffffffffUL) >> (9 * level) & ~7UL &
+			     (BIT(48 - 9 * level) - 1)));
+}
+
+static void guest_recursive(void *arg)
+{
+	struct env *e = arg;
+	u64 gva = GVA + 5 * PAGE_1G + 7 * PAGE_2M + 9 * PAGE_4K;
+	u64 *pml4 = (u64 *)e->root;
+	int i, level;
+
+	pte_write(&pml4[SELF], e->root | PTE_P | PTE_W);
+	guest_write_cr3(e->root);
+	GUEST_ASSERT_EQ(e->root, READ_AT(self_entry(0, 4) + SELF) & PTE_ADDR);
+	for (i = 0; i < 20; i++) {
+		/* From the top: each entry makes the place of the next one visible. */
+		for (level = 4; level > 1; level--) {
+			u64 *entry = self_entry(gva, level);
+
+			if (level == 4)
+				continue;
+			pte_write(entry, table_new(&e->t) | PTE_TABLE);
+		}
+		pte_write(self_entry(gva, 1), page(e, i) | PTE_RW);
+		GUEST_ASSERT_EQ(100 + i, READ_AT(gva));
+		pte_write(self_entry(gva, 1), page(e, i + 1) | PTE_RW);
+		guest_invlpg((void *)gva);
+		GUEST_ASSERT_EQ(101 + i, READ_AT(gva));
+		pte_write(self_entry(gva, 1), page(e, i + 2) | PTE_RO);
+		guest_invlpg((void *)gva);
+		GUEST_ASSERT_EQ(102 + i, READ_AT(gva));
+		guest_expect(gva, true, ERROR_P | ERROR_W);
+		/* Off again, at a level that changes, by way of the mapping itself. */
+		pte_write(self_entry(gva, 1 + i % 3), 0);
+		guest_write_cr3(e->root);
+		guest_expect(gva, false, 0);
+	}
+	/* The mapping takes itself away. */
+	pte_write(self_entry(0, 4) + SELF, 0);
+	guest_write_cr3(e->root);
+	guest_expect((u64)self_entry(0, 4), false, 0);
+}
+
+TEST_F(shadow, recursive_mapping)
+{
+	vcpu_call(self->vcpu, guest_recursive, self->env);
+}
+
+/* --- tables that are data as well --- */
+
+#define ALIASES 6
+
+static void store(u64 at, u64 value, int how)
+{
+	switch (how) {
+	case 0:
+		asm volatile("movq %1, (%0)" : : "r" (at), "r" (value) : "memory");
+		break;
+	case 1:
+		asm volatile("movl %k1, (%0); shrq $32, %1; movl %k1, 4(%0)"
+			     : "+r" (at), "+r" (value) : : "memory");
+		break;
+	case 2:
+		asm volatile("xchgq %1, (%0)" : "+r" (at), "+r" (value) : : "memory");
+		break;
+	case 3:
+		asm volatile("movq $0, (%0); lock orq %1, (%0)" : : "r" (at), "r" (value)
+			     : "memory");
+		break;
+	case 4:
+		asm volatile("stosq" : "+D" (at) : "a" (value) : "memory");
+		break;
+	case 5:
+		asm volatile("movw %w1, (%0); rorq $16, %1; movw %w1, 2(%0); rorq $16, %1;"
+			     "movw %w1, 4(%0); rorq $16, %1; movw %w1, 6(%0)"
+			     : "+r" (at), "+r" (value) : : "memory");
+		break;
+	case 6: {
+		u64 old = READ_AT(at);
+
+		asm volatile("lock cmpxchgq %2, (%0)" : "+r" (at), "+a" (old) : "r" (value)
+			     : "memory");
+		break;
+	}
+	default: {
+		u64 from = value, source = (u64)&from, n = 1;
+
+		asm volatile("rep movsq" : "+S" (source), "+D" (at), "+c" (n) : : "memory");
+	}
+	}
+}
+
+#define STORES 8
+
+static void guest_writes_through_aliases(void *arg)
+{
+	struct env *e = arg;
+	u64 table = (u64)e->pte, alias[ALIASES];
+	int i, how, n;
+
+	alias[0] = table;
+	for (i = 1; i < ALIASES; i++) {
+		alias[i] = GVA + PAGE_1G * i + PAGE_4K * i;
+		pte_write(table_entry(&e->t, e->root, alias[i], 1), table | PTE_RW);
+	}
+	guest_write_cr3(e->root);
+	for (n = 0; n < 3; n++)
+		for (i = 0; i < ALIASES; i++)
+			for (how = 0; how < STORES; how++) {
+				int k = (n * 17 + i * STORES + how) % DATA_PAGES;
+
+				store(alias[i], page(e, k) | PTE_RW, how);
+				guest_invlpg((void *)GVA);
+				GUEST_ASSERT_EQ(100 + k, READ_AT(GVA));
+				GUEST_ASSERT_EQ(page(e, k) | PTE_RW,
+						READ_AT(alias[(i + 1) % ALIASES]));
+			}
+}
+
+TEST_F(shadow, tables_written_through_aliases)
+{
+	vcpu_call(self->vcpu, guest_writes_through_aliases, self->env);
+}
+
+/* A page is a table, data, a table: what is written as data is a walk's a moment later. */
+static void guest_table_and_data(void *arg)
+{
+	struct env *e = arg;
+	u64 *pde = table_entry(&e->t, e->root, GVA, 2), *word = (u64 *)table_new(&e->t);
+	u64 *alias = (u64 *)(GVA + PAGE_1G);
+	u64 rounds = e->arg[0], seed = 1, i, k, n;
+
+	pte_write(table_entry(&e->t, e->root, (u64)alias, 1), (u64)word | PTE_RW);
+	guest_write_cr3(e->root);
+	for (n = 0; n < rounds; n++) {
+		u64 *at = n & 1 ? alias : word;
+
+		for (i = 0; i < 512; i++)
+			pte_write(&at[i], page(e, (i + n) % DATA_PAGES) | PTE_RW);
+		pte_write(pde, (u64)word | PTE_TABLE);
+		for (k = 0; k < 16; k++) {
+			i = random_next(&seed) % 512;
+			GUEST_ASSERT_EQ(100 + (i + n) % DATA_PAGES,
+					READ_AT(GVA + i * PAGE_4K));
+			/* Written while it is a table, too. */
+			pte_write(&at[i], page(e, k) | PTE_RW);
+			guest_invlpg((void *)(GVA + i * PAGE_4K));
+			GUEST_ASSERT_EQ(100 + k, READ_AT(GVA + i * PAGE_4K));
+			pte_write(&at[i], page(e, (i + n) % DATA_PAGES) | PTE_RW);
+			guest_invlpg((void *)(GVA + i * PAGE_4K));
+		}
+		pte_write(pde, 0);
+		guest_write_cr3(e->root);
+		for (i = 0; i < 512; i++)
+			GUEST_WRITE(&at[i], n * 1000 + i);
+		for (i = 0; i < 512; i++)
+			GUEST_ASSERT_EQ(n * 1000 + i, GUEST_READ(&word[i]));
+		guest_expect(GVA, false, 0);
+	}
+}
+
+TEST_F(shadow, table_becomes_data_and_back)
+{
+	self->env->arg[0] = test_long() ? 2000 : 40;
+	vcpu_call(self->vcpu, guest_table_and_data, self->env);
+}
+
+/* One page is a page directory, and in another place the table below one. */
+static void guest_two_levels(void *arg)
+{
+	struct env *e = arg;
+	u64 pd = table_new(&e->t), pt = table_new(&e->t), large = e->data & ~(PAGE_2M - 1);
+	u64 as_pd = GVA + PAGE_1G, as_pt = GVA + 2 * PAGE_1G, i;
+
+	pte_write((u64 *)pd, pt | PTE_RW);
+	pte_write((u64 *)pd + 1, large | PTE_RW | PTE_PS);
+	pte_write(table_entry(&e->t, e->root, as_pd, 3), pd | PTE_TABLE);
+	pte_write(table_entry(&e->t, e->root, as_pt, 2), pd | PTE_TABLE);
+	guest_write_cr3(e->root);
+	/* A large page below the directory is a small one below the table. */
+	GUEST_ASSERT_EQ(100, READ_AT(as_pd + PAGE_2M + e->data - large));
+	GUEST_ASSERT_EQ(READ_AT(large), READ_AT(as_pt + PAGE_4K));
+	for (i = 0; i < 20; i++) {
+		u64 *entry = (u64 *)as_pt + i;
+
+		/* The table of the first place is the data of the second. */
+		pte_write(entry, page(e, i) | PTE_RW);
+		GUEST_ASSERT_EQ(100 + i, READ_AT(as_pd + i * PAGE_4K));
+		change(entry, page(e, i + 1) | PTE_RO, as_pd + i * PAGE_4K);
+		GUEST_ASSERT_EQ(101 + i, READ_AT(as_pd + i * PAGE_4K));
+		guest_expect(as_pd + i * PAGE_4K, true, ERROR_P | ERROR_W);
+		/* One write to the page changes both uses of it. */
+		pte_write((u64 *)pd, page(e, 60) | PTE_RO);
+		guest_invlpg((void *)as_pt);
+		guest_invlpg((void *)(as_pd + i * PAGE_4K));
+		GUEST_ASSERT_EQ(160, READ_AT(as_pt));
+		guest_expect(as_pt, true, ERROR_P | ERROR_W);
+		/* As a table, that page has 160 in its first entry: not present. */
+		if (i)
+			guest_expect(as_pd + i * PAGE_4K, false, 0);
+		pte_write((u64 *)pd, pt | PTE_RW);
+		guest_write_cr3(e->root);
+		GUEST_ASSERT_EQ(101 + i, READ_AT(as_pd + i * PAGE_4K));
+	}
+}
+
+TEST_F(shadow, one_page_at_two_levels)
+{
+	vcpu_call(self->vcpu, guest_two_levels, self->env);
+}
+
+/* A root that is also its own directory, table and data, at all levels at once. */
+static void guest_all_levels(void *arg)
+{
+	struct env *e = arg;
+	u64 all = table_new(&e->t), gva = GVA, i;
+	u64 *entry = (u64 *)all;
+
+	/* Whatever entry 1 is reached by, it leads here again: GVA maps the page. */
+	gva = 1UL << 39 | 1UL << 30 | 1UL << 21 | 1UL << 12;
+	pte_write(entry, e->identity);
+	pte_write(entry + 1, all | PTE_RW);
+	guest_write_cr3(all);
+	for (i = 2; i < 40; i++) {
+		GUEST_WRITE((u64 *)gva + i, page(e, i) | PTE_RW);
+		GUEST_ASSERT_EQ(page(e, i) | PTE_RW, GUEST_READ(entry + i));
+		/* As the last level after three times entry 1. */
+		GUEST_ASSERT_EQ(100 + i, READ_AT((gva & ~0x1ff000UL) | i << 12));
+		change(entry + i, page(e, i + 1) | PTE_RO, (gva & ~0x1ff000UL) | i << 12);
+		GUEST_ASSERT_EQ(101 + i, READ_AT((gva & ~0x1ff000UL) | i << 12));
+		guest_expect((gva & ~0x1ff000UL) | i << 12, true, ERROR_P | ERROR_W);
+	}
+	pte_write((u64 *)gva + 1, 0);
+	guest_write_cr3(all);
+	guest_expect(gva, false, 0);
+	guest_write_cr3(e->root);
+}
+
+TEST_F(shadow, one_page_at_all_levels)
+{
+	vcpu_call(self->vcpu, guest_all_levels, self->env);
+}
+
+/* The same table below several directories' entries, with different rights above. */
+static void guest_shared_table(void *arg)
+{
+	struct env *e = arg;
+	u64 pt = (u64)e->pte, rw = GVA, ro = GVA + PAGE_2M, ro_above = GVA + PAGE_1G;
+	u64 second = root_new(&e->t, e->identity), i;
+
+	pte_write(table_entry(&e->t, e->root, ro, 2), pt | PTE_RO);
+	pte_write(table_entry(&e->t, e->root, ro_above, 2), pt | PTE_TABLE);
+	pte_write(table_entry(&e->t, e->root, ro_above, 3),
+		  READ_AT(table_entry(&e->t, e->root, ro_above, 3)) & ~PTE_W);
+	pte_write(table_entry(&e->t, second, GVA, 2), pt | PTE_TABLE);
+	for (i = 0; i < 40; i++) {
+		u64 at = i * PAGE_4K;
+
+		guest_write_cr3(i & 1 ? second : e->root);
+		pte_write(e->pte + i, page(e, i) | PTE_RW);
+		GUEST_ASSERT_EQ(100 + i, READ_AT(rw + at));
+		guest_expect(rw + at, true, NO_FAULT);
+		guest_write_cr3(e->root);
+		GUEST_ASSERT_EQ(77, READ_AT(ro + at));
+		guest_expect(ro + at, true, ERROR_P | ERROR_W);
+		GUEST_ASSERT_EQ(77, READ_AT(ro_above + at));
+		guest_expect(ro_above + at, true, ERROR_P | ERROR_W);
+		guest_expect(rw + at, true, NO_FAULT);
+		/* One change is seen through all of them. */
+		pte_write(e->pte + i, page(e, i + 1) | PTE_RW);
+		guest_write_cr3(e->root);
+		GUEST_ASSERT_EQ(101 + i, READ_AT(rw + at));
+		GUEST_ASSERT_EQ(101 + i, READ_AT(ro + at));
+		GUEST_ASSERT_EQ(101 + i, READ_AT(ro_above + at));
+		guest_write_cr3(second);
+		GUEST_ASSERT_EQ(101 + i, READ_AT(rw + at));
+		guest_expect(rw + at, true, NO_FAULT);
+		GUEST_WRITE((u64 *)(rw + at), 101 + i);
+	}
+}
+
+TEST_F(shadow, one_table_below_several)
+{
+	vcpu_call(self->vcpu, guest_shared_table, self->env);
+}
+
+/* --- address spaces --- */
+
+#define SPACES 40
+
+struct space {
+	u64 root, frame;
+	u64 *pte;
+};
+
+/* More than are remembered, in any order, and changed while another one is in use. */
+static void guest_spaces(void *arg)
+{
+	struct env *e = arg;
+	struct space *s = (struct space *)page(e, DATA_PAGES - 1);
+	u64 seed = 12345, rounds = e->arg[0], i, n;
+
+	for (i = 0; i < SPACES; i++) {
+		s[i].root = root_new(&e->t, e->identity);
+		s[i].pte = table_entry(&e->t, s[i].root, GVA, 1);
+		s[i].frame = i;
+		pte_write(s[i].pte, page(e, i) | PTE_RW);
+		pte_write(s[i].pte + 1, page(e, SPACES) | PTE_RW);
+	}
+	for (n = 0; n < rounds; n++) {
+		u64 k, free;
+
+		i = random_next(&seed) % SPACES;
+		guest_write_cr3(s[i].root);
+		GUEST_ASSERT_EQ(100 + s[i].frame, READ_AT(GVA));
+		/* What all of them share. */
+		GUEST_WRITE((u64 *)(GVA + PAGE_4K), READ_AT(GVA + PAGE_4K) + 1);
+		/* Two that are not in use change places, or one loses its page. */
+		k = random_next(&seed) % SPACES;
+		free = s[k].frame;
+		if (n % 5 == 0) {
+			pte_write(s[k].pte, 0);
+			guest_write_cr3(s[k].root);
+			guest_expect(GVA, false, 0);
+			pte_write(s[k].pte, page(e, free) | PTE_RW);
+			GUEST_ASSERT_EQ(100 + free, READ_AT(GVA));
+		} else {
+			pte_write(s[i].pte, page(e, free) | PTE_RW);
+			pte_write(s[k].pte, page(e, s[i].frame) | PTE_RW);
+			s[k].frame = s[i].frame;
+			s[i].frame = free;
+			guest_write_cr3(s[k].root);
+			GUEST_ASSERT_EQ(100 + s[k].frame, READ_AT(GVA));
+		}
+	}
+	guest_write_cr3(s[0].root);
+	GUEST_ASSERT_EQ(100 + SPACES + rounds, READ_AT(GVA + PAGE_4K));
+}
+
+TEST_F(shadow, many_address_spaces)
+{
+	self->env->arg[0] = test_long() ? 100000 : 1500;
+	vcpu_call(self->vcpu, guest_spaces, self->env);
+}
+
+UMBRA_TEST_MAIN
