@@ -315,6 +315,11 @@ int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 
 	level = goal_level(&d, host_level);
 	sptep = descend(&d, level);
+	/* A table that is shadowed from now on may lie in the very frame to be mapped. */
+	if (sptep && goal_level(&d, host_level) < level) {
+		level = goal_level(&d, host_level);
+		sptep = descend(&d, level);
+	}
 	if (!sptep) {
 		ret = UMBRA_FAULT_RETRY;
 		goto out;
