@@ -192,7 +192,7 @@ struct umbra_shadow_root {
  * struct umbra_shadow_vcpu - a vCPU's part in shadow paging
  * @roots: the newest first; the first is the one in use
  * @good: the first fits the vCPU's registers
- * @unprotected_rip, @unprotected_gfn: see umbra_shadow_unprotect()
+ * @unprotected_rip, @unprotected_gfn, @unprotected_again: see umbra_shadow_unprotect()
  * @pae: the four entries that a PAE shadow root needs below 4 GiB, one page
  * @sps, @nr_sps: shadow pages for faults; @descs, @nr_descs: descriptors
  */
@@ -201,6 +201,7 @@ struct umbra_shadow_vcpu {
 	bool good;
 	u64 unprotected_rip;
 	gfn_t unprotected_gfn;
+	unsigned int unprotected_again;
 	u64 *pae;
 	unsigned int nr_sps, nr_descs;
 	struct umbra_sp *sps[UMBRA_SHADOW_SPS];
