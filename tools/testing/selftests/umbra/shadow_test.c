@@ -15,6 +15,7 @@
  * in each address space; what is tested lies at GVA.
  */
 #include "test.h"
+#include "paging.h"
 #include "tables.h"
 
 #define TABLES_SIZE (2UL << 20)
@@ -649,6 +650,495 @@ TEST_F(shadow, many_address_spaces)
 {
 	self->env->arg[0] = test_long() ? 100000 : 1500;
 	vcpu_call(self->vcpu, guest_spaces, self->env);
+}
+
+/* --- fork and copy on write --- */
+
+#define COW_PAGES 32
+#define COW_WORDS 8
+#define COW_WORD(page, w) ((u64 *)((page) + (w) * 512 + 8))
+
+/* One of two address spaces, each with a vCPU of its own. */
+struct cow_side {
+	u64 root, number;
+	u64 *pte[COW_PAGES];
+	u64 frame[COW_PAGES][2];	/* used by turns for the pages of its own */
+	u64 turn[COW_PAGES];
+	u64 oracle[COW_PAGES][COW_WORDS];
+	shared_u64 bad, copies, done;
+};
+
+struct cow {
+	struct cow_side side[2];
+	u64 rounds, without_copy;
+	/* The first side asks the other one to share page @ask - 1 with it again. */
+	shared_u64 ask, parked, shot;
+};
+
+static struct cow *guest_cow;	/* the guest's copy of the variable */
+
+static u64 cow_gva(u64 k)
+{
+	return GVA + k * PAGE_4K;
+}
+
+/* The guest's #PF handler: a page of its own for who writes to a shared one. */
+__attribute__((target("general-regs-only")))
+static void guest_cow_fault(struct guest_frame *f)
+{
+	struct cow_side *s = &guest_cow->side[guest_read_cr3() != guest_cow->side[0].root];
+	u64 cr2 = guest_read_cr2(), k = (cr2 - GVA) / PAGE_4K, n = 512, from, to, frame;
+
+	if (cr2 < GVA || k >= COW_PAGES || f->error != (ERROR_P | ERROR_W))
+		GUEST_FAIL("copy on write: cr2, error code", cr2, f->error);
+	frame = s->frame[k][s->turn[k]++ & 1];
+	from = cow_gva(k);
+	to = frame;
+	if (guest_cow->without_copy)
+		frame = *s->pte[k] & PTE_ADDR;
+	else
+		asm volatile("rep movsq" : "+S" (from), "+D" (to), "+c" (n) : : "memory");
+	change(s->pte[k], frame | PTE_RW, cr2);
+	s->copies++;
+}
+
+static void cow_check(struct cow_side *s, u64 k)
+{
+	int w;
+
+	for (w = 0; w < COW_WORDS; w++)
+		s->bad += GUEST_READ(COW_WORD(cow_gva(k), w)) != s->oracle[k][w];
+}
+
+/*
+ * The other side has asked: its page is from now on this one's, too. The entry is
+ * changed by the other side; the translation is for this one to drop.
+ */
+static void cow_answer(struct cow *c, struct cow_side *s)
+{
+	u64 ask = c->ask, k = ask - 1;
+	int w;
+
+	if (!ask)
+		return;
+	c->shot = 0;
+	c->parked = 1;
+	while (!c->shot)
+		guest_pause();
+	for (w = 0; w < COW_WORDS; w++)
+		s->oracle[k][w] = c->side[0].oracle[k][w];
+	guest_invlpg((void *)cow_gva(k));
+	c->ask = 0;
+}
+
+/* fork() of one page: read-only on both sides, and nobody writes before both know. */
+static void cow_share(struct cow *c, u64 k)
+{
+	u64 frame = *c->side[0].pte[k] & PTE_ADDR;
+
+	change(c->side[0].pte[k], frame | PTE_RO, cow_gva(k));
+	c->parked = 0;
+	c->ask = k + 1;
+	while (!c->parked)
+		guest_pause();
+	pte_write(c->side[1].pte[k], frame | PTE_RO);
+	c->shot = 1;
+	while (c->ask)
+		guest_pause();
+}
+
+static void guest_cow_main(void *arg)
+{
+	struct cow_side *s = arg;
+	struct cow *c = guest_cow;
+	u64 seed = 77 + s->number, n, k;
+	int w;
+
+	guest_write_cr3(s->root);
+	for (n = 0; s->number ? !c->side[0].done : n < c->rounds; n++) {
+		if (s->number)
+			cow_answer(c, s);
+		k = random_next(&seed) % COW_PAGES;
+		w = random_next(&seed) % COW_WORDS;
+		switch (random_next(&seed) % 4) {
+		case 0:
+			if (!s->number)
+				cow_share(c, k);
+			break;
+		case 1:
+			cow_check(s, k);
+			break;
+		default:
+			GUEST_WRITE(COW_WORD(cow_gva(k), w), seed);
+			s->oracle[k][w] = seed;
+		}
+	}
+	for (k = 0; k < COW_PAGES; k++)
+		cow_check(s, k);
+	s->done = 1;
+}
+
+static struct cow *cow_setup(FIXTURE_DATA(shadow) * self)
+{
+	struct cow *c = vm_mem(self->vm, 4 * PAGE_4K);
+	u64 frames = (u64)vm_mem(self->vm, 5 * COW_PAGES * PAGE_4K);
+	struct env *e = self->env;
+	int i, k, f;
+
+	for (i = 0; i < 2; i++) {
+		struct cow_side *s = &c->side[i];
+
+		s->number = i;
+		s->root = root_new(&e->t, e->identity);
+		for (k = 0; k < COW_PAGES; k++) {
+			s->pte[k] = table_entry(&e->t, s->root, cow_gva(k), 1);
+			*s->pte[k] = (frames + k * PAGE_4K) | PTE_RO;
+			for (f = 0; f < 2; f++)
+				s->frame[k][f] = frames + ((1 + 2 * i + f) * COW_PAGES + k) *
+						 PAGE_4K;
+		}
+	}
+	*(struct cow **)boot_hva(self->vm, (u64)&guest_cow) = c;
+	vm_set_handler(self->vm, X86_TRAP_PF, guest_cow_fault);
+	vcpu_start(self->vcpu, guest_cow_main, &c->side[0]);
+	vcpu_start(self->other, guest_cow_main, &c->side[1]);
+	return c;
+}
+
+static void cow_run(FIXTURE_DATA(shadow) * self)
+{
+	pthread_t a = vcpu_spawn(self->vcpu), b = vcpu_spawn(self->other);
+
+	vcpu_join(a);
+	vcpu_join(b);
+}
+
+TEST_F(shadow, copy_on_write_storm)
+{
+	struct cow *c = cow_setup(self);
+
+	c->rounds = test_long() ? 200000 : 4000;
+	cow_run(self);
+	EXPECT_EQ(0, c->side[0].bad);
+	EXPECT_EQ(0, c->side[1].bad);
+	EXPECT_LT(COW_PAGES, c->side[0].copies);
+	EXPECT_LT(COW_PAGES, c->side[1].copies);
+}
+
+/* The control: the handler lets both write to one page, and the oracle sees it. */
+TEST_F(shadow, control_write_without_copy)
+{
+	struct cow *c = cow_setup(self);
+
+	c->rounds = 1000;
+	c->without_copy = 1;
+	cow_run(self);
+	EXPECT_LT(0, c->side[0].bad + c->side[1].bad);
+}
+
+/* --- one page in many places --- */
+
+#define ALIAS_BASE (GVA + (1UL << 39))
+
+static void guest_read_aliases(void *arg)
+{
+	struct env *e = arg;
+	u64 i;
+
+	guest_write_cr3(e->root);
+	e->bad = 0;
+	for (i = 0; i < e->arg[0]; i++)
+		e->bad += READ_AT(ALIAS_BASE + i * PAGE_4K) != e->arg[1];
+}
+
+static void guest_write_aliases(void *arg)
+{
+	struct env *e = arg;
+	u64 i;
+
+	guest_write_cr3(e->root);
+	for (i = 0; i < e->arg[0]; i++)
+		GUEST_WRITE((u64 *)(ALIAS_BASE + i * PAGE_4K) + 1 + i % 500, i);
+}
+
+static bool shadow_mode(struct vm *vm)
+{
+	struct umbra_mmu_config cfg;
+
+	return !ioctl(vm->fd, UMBRA_GET_MMU, &cfg) && cfg.mode == UMBRA_MMU_SHADOW;
+}
+
+static u32 sptes(struct vm *vm, const void *p)
+{
+	struct umbra_gfn_info info;
+
+	return vm_gfn_info(vm, (u64)p, &info) ? info.sptes : 0;
+}
+
+static u64 aliases_seen(FIXTURE_DATA(shadow) * self, u64 value)
+{
+	self->env->arg[1] = value;
+	vcpu_call(self->vcpu, guest_read_aliases, self->env);
+	return self->env->arg[0] - self->env->bad;
+}
+
+TEST_F(shadow, many_aliases_of_one_page)
+{
+	u64 n = test_long() ? 200000 : 20000, i;
+	/* Shadow pages are limited to a share of the guest's memory. */
+	u8 *wide = vm_mem(self->vm, 128UL << 20);
+	shared_u64 *target = vm_mem(self->vm, PAGE_4K);
+	struct env *e = self->env;
+
+	e->t.next = (u64)wide;
+	e->t.end = (u64)wide + (16UL << 20);
+	e->arg[0] = n;
+	for (i = 0; i < n; i++)
+		*table_entry(&e->t, e->root, ALIAS_BASE + i * PAGE_4K, 1) =
+			(u64)target | PTE_RW;
+	*target = 1;
+	EXPECT_EQ(n, aliases_seen(self, 1));
+	if (shadow_mode(self->vm) && node_has(UMBRA_CAP_AUDIT))
+		EXPECT_EQ(n, sptes(self->vm, (void *)target));
+	ASSERT_EQ(0, madvise((void *)target, PAGE_4K, MADV_DONTNEED));
+	if (!policy_pinned(self->vm))
+		EXPECT_EQ(0, sptes(self->vm, (void *)target));
+	EXPECT_EQ(n, aliases_seen(self, 0));
+	*target = 2;
+	EXPECT_EQ(n, aliases_seen(self, 2));
+	vcpu_call(self->vcpu, guest_write_aliases, e);
+	for (i = n - 500; i < n; i++)
+		ASSERT_EQ(i, target[1 + i % 500]);
+	ASSERT_EQ(target, mmap((void *)target, PAGE_4K, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	*target = 3;
+	EXPECT_EQ(n, aliases_seen(self, 3));
+	/* The control: nothing was replaced, and each alias says so. */
+	EXPECT_EQ(0, aliases_seen(self, 4));
+	/* The guest takes the table of the first 512 away. */
+	*table_entry(&e->t, e->root, ALIAS_BASE, 2) = 0;
+}
+
+/* --- large pages of the guest's --- */
+
+#define LARGE (GVA + (2UL << 39))
+
+struct large {
+	struct env *e;
+	u64 mem;	/* 4M; its tables are inside */
+	u64 gva;	/* where all of it is mapped as data */
+};
+
+/* The first touch ever of a branch is of the page that its own tables lie in. */
+static void guest_large(void *arg)
+{
+	struct large *l = arg;
+	struct env *e = l->e;
+	u64 pt = l->gva + 3 * PAGE_4K, pd = l->gva + 2 * PAGE_4K, i;
+	u64 below = LARGE + 2 * PAGE_2M;
+
+	guest_write_cr3(e->root);
+	GUEST_WRITE((u64 *)(l->gva + 16 * PAGE_4K), 4711);
+	/* An entry beside the one that maps the directory as data. */
+	GUEST_WRITE((u64 *)(LARGE + PAGE_2M), 4712);
+	GUEST_WRITE((u64 *)pd + 1, (e->data & ~(PAGE_2M - 1)) | PTE_RW | PTE_PS);
+	guest_write_cr3(e->root);
+	GUEST_ASSERT_EQ(100, READ_AT(LARGE + PAGE_2M + e->data % PAGE_2M));
+	GUEST_WRITE((u64 *)pd + 1, (l->mem + PAGE_2M) | PTE_RW | PTE_PS);
+	guest_write_cr3(e->root);
+	GUEST_ASSERT_EQ(4712, READ_AT(LARGE + PAGE_2M));
+	for (i = 0; i < 512; i++) {
+		int k = i % 60;
+		u64 at = below + i * PAGE_4K;
+
+		GUEST_WRITE((u64 *)pt + i, page(e, k) | PTE_RW);
+		GUEST_ASSERT_EQ(100 + k, READ_AT(at));
+		GUEST_WRITE((u64 *)pt + i, page(e, k + 1) | PTE_RO);
+		guest_invlpg((void *)at);
+		GUEST_ASSERT_EQ(101 + k, READ_AT(at));
+		guest_expect(at, true, ERROR_P | ERROR_W);
+		/* Data beside the tables, by both ways. */
+		GUEST_WRITE((u64 *)(l->gva + PAGE_2M + i * PAGE_4K), i);
+		GUEST_ASSERT_EQ(i, READ_AT(l->mem + PAGE_2M + i * PAGE_4K));
+	}
+	GUEST_ASSERT_EQ(4711, READ_AT(l->mem + 16 * PAGE_4K));
+	for (i = 0; i < 20; i++) {
+		/* Another table in the place of the first, and none. */
+		GUEST_WRITE((u64 *)(l->gva + 4 * PAGE_4K), page(e, i) | PTE_RW);
+		GUEST_WRITE((u64 *)pd + 2, (l->mem + 4 * PAGE_4K) | PTE_TABLE);
+		guest_invlpg((void *)below);
+		GUEST_ASSERT_EQ(100 + i, READ_AT(below));
+		GUEST_WRITE((u64 *)pd + 2, 0);
+		guest_write_cr3(e->root);
+		guest_expect(below, false, 0);
+		GUEST_WRITE((u64 *)pd + 2, (l->mem + 3 * PAGE_4K) | PTE_TABLE);
+		GUEST_ASSERT_EQ(101, READ_AT(below));
+	}
+}
+
+/* PDPT, PD and two PTs in the first pages of @mem, which is mapped large below them. */
+static void large_setup(struct env *e, u64 mem, u64 page_size, struct large *l)
+{
+	u64 *pdpt = (u64 *)(mem + PAGE_4K), *pd = (u64 *)(mem + 2 * PAGE_4K);
+
+	((u64 *)e->root)[table_index(LARGE, 4)] = (u64)pdpt | PTE_TABLE;
+	pdpt[0] = (u64)pd | PTE_TABLE;
+	pdpt[1] = (mem & ~(PAGE_1G - 1)) | PTE_RW | PTE_PS;
+	pd[0] = mem | PTE_RW | PTE_PS;
+	pd[1] = (mem + PAGE_2M) | PTE_RW | PTE_PS;
+	pd[2] = (mem + 3 * PAGE_4K) | PTE_TABLE;
+	l->e = e;
+	l->mem = mem;
+	l->gva = page_size == PAGE_1G ? LARGE + PAGE_1G + mem % PAGE_1G : LARGE;
+}
+
+static bool cpuid_has_1g(void)
+{
+	const struct kvm_cpuid2 *c = umbra_cpuid();
+	u32 i;
+
+	for (i = 0; i < c->nent; i++)
+		if (c->entries[i].function == 0x80000001)
+			return c->entries[i].edx >> 26 & 1;
+	return false;
+}
+
+static bool make_huge(u8 *mem, size_t size)
+{
+	u64 i;
+
+	if (madvise(mem, size, MADV_HUGEPAGE))
+		return false;
+	for (i = 0; i < size; i += PAGE_2M)
+		*(shared_u8 *)(mem + i) = 0;
+	return smaps_kb(mem, "AnonHugePages") >= (long)(size >> 10);
+}
+
+static void large(struct __test_metadata *_metadata, FIXTURE_DATA(shadow) * self,
+		  u64 page_size, bool huge)
+{
+	u8 *mem = vm_mem(self->vm, 2 * PAGE_2M);
+	struct large *l = vm_mem(self->vm, PAGE_4K);
+
+	if (page_size == PAGE_1G && !cpuid_has_1g())
+		TEST_SKIP("no 1G pages");
+	if (huge && !make_huge(mem, 2 * PAGE_2M))
+		TEST_SKIP("the host gives no huge page");
+	large_setup(self->env, (u64)mem, page_size, l);
+	vcpu_call(self->vcpu, guest_large, l);
+	/* Once more with everything known, and after the host has split its pages. */
+	vcpu_call(self->vcpu, guest_large, l);
+	ASSERT_EQ(0, madvise(mem + PAGE_2M + PAGE_4K, PAGE_4K, MADV_DONTNEED));
+	vcpu_call(self->vcpu, guest_large, l);
+}
+
+TEST_F(shadow, large_pages_over_small)
+{
+	large(_metadata, self, PAGE_2M, false);
+}
+
+TEST_F(shadow, large_pages_over_huge)
+{
+	large(_metadata, self, PAGE_2M, true);
+}
+
+TEST_F(shadow, gigantic_pages_over_small)
+{
+	large(_metadata, self, PAGE_1G, false);
+}
+
+TEST_F(shadow, gigantic_pages_over_huge)
+{
+	large(_metadata, self, PAGE_1G, true);
+}
+
+/* --- stores of other kinds --- */
+
+static void store_wide(u64 at, u64 a, u64 b, int how)
+{
+	u64 pair[2] __aligned(16) = { a, b };
+	u8 area[512] __aligned(16);
+
+	switch (how) {
+	case 0:
+		asm volatile("movups (%1), %%xmm0; movups %%xmm0, (%0)"
+			     : : "r" (at), "r" (pair) : "memory", "xmm0");
+		break;
+	case 1:
+		asm volatile("movaps (%1), %%xmm1; movaps %%xmm1, (%0)"
+			     : : "r" (at), "r" (pair) : "memory", "xmm1");
+		break;
+	case 2:
+		asm volatile("movdqu (%1), %%xmm2; movdqu %%xmm2, (%0)"
+			     : : "r" (at), "r" (pair) : "memory", "xmm2");
+		break;
+	case 3:
+		asm volatile("movdqa (%1), %%xmm9; movntdq %%xmm9, (%0)"
+			     : : "r" (at), "r" (pair) : "memory", "xmm9");
+		break;
+	case 4:
+		asm volatile("movaps (%1), %%xmm3; movntps %%xmm3, (%0)"
+			     : : "r" (at), "r" (pair) : "memory", "xmm3");
+		break;
+	case 5:
+		asm volatile("movdqa (%1), %%xmm4; movq %%xmm4, (%0); movhps %%xmm4, 8(%0)"
+			     : : "r" (at), "r" (pair) : "memory", "xmm4");
+		break;
+	case 6:
+		asm volatile("movnti %1, (%0); movnti %2, 8(%0)"
+			     : : "r" (at), "r" (a), "r" (b) : "memory");
+		break;
+	case 7: {
+		u64 lo = READ_AT(at), hi = READ_AT(at + 8);
+
+		asm volatile("lock cmpxchg16b (%0)" : : "r" (at), "a" (lo), "d" (hi),
+			     "b" (a), "c" (b) : "memory", "cc");
+		break;
+	}
+	case 8:
+		/* XMM0 of what FXSAVE writes is at byte 160. */
+		asm volatile("movdqa (%1), %%xmm0; fxsave64 (%2)" : : "r" (at), "r" (pair),
+			     "r" (at - 160) : "memory", "xmm0");
+		break;
+	case 9:
+		asm volatile("fildll (%1); fistpll (%0); fildll 8(%1); fistpll 8(%0)"
+			     : : "r" (at), "r" (pair) : "memory");
+		break;
+	default:
+		asm volatile("fxsave64 (%0)" : : "r" (area) : "memory");
+		asm volatile("movdqa (%1), %%xmm5; pcmpeqb %%xmm6, %%xmm6; mov %0, %%rdi;"
+			     "maskmovdqu %%xmm6, %%xmm5"
+			     : : "r" (at), "r" (pair) : "memory", "rdi", "xmm5", "xmm6");
+	}
+}
+
+#define WIDE_STORES 11
+#define WIDE_AT 20	/* the first of two entries */
+
+/* Again and again from one place, and each is followed by walks that use the table. */
+static void guest_wide_stores(void *arg)
+{
+	struct env *e = arg;
+	u64 at = (u64)(e->pte + WIDE_AT), gva = GVA + WIDE_AT * PAGE_4K;
+	int i, how;
+
+	guest_write_cr3(e->root);
+	for (how = 0; how < WIDE_STORES; how++) {
+		for (i = 0; i < 12; i++) {
+			store_wide(at, page(e, how + i) | PTE_RW, page(e, i) | PTE_RO, how);
+			guest_invlpg((void *)gva);
+			guest_invlpg((void *)(gva + PAGE_4K));
+			GUEST_ASSERT_EQ(page(e, i) | PTE_RO, READ_AT(at + 8));
+			GUEST_ASSERT_EQ(100 + how + i, READ_AT(gva));
+			GUEST_ASSERT_EQ(100 + i, READ_AT(gva + PAGE_4K));
+			guest_expect(gva + PAGE_4K, true, ERROR_P | ERROR_W);
+		}
+	}
+}
+
+TEST_F(shadow, wide_stores_into_tables)
+{
+	vcpu_call(self->vcpu, guest_wide_stores, self->env);
 }
 
 UMBRA_TEST_MAIN
