@@ -321,7 +321,8 @@ int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 		sptep = descend(&d, level);
 	}
 	if (!sptep) {
-		ret = UMBRA_FAULT_RETRY;
+		/* The slot of a table may lack its maps: a new one has none. */
+		ret = known ? UMBRA_FAULT_RETRY : UMBRA_FAULT_SLEEP;
 		goto out;
 	}
 	spte = make_leaf(d.mmu, fault->slot, fault->gfn,
