@@ -78,6 +78,11 @@ static void check_gpte(struct umbra_audit_run *run, struct umbra_sp *sp, u64 gpt
 		       gfn_t gfn, u64 spte)
 {
 	u64 mask = sp->role.top == 2 ? GENMASK_ULL(31, PAGE_SHIFT) : SPTE_PFN_MASK;
+	struct umbra_memslot *slot = umbra_memslots_find(slots_of(run->mmu), sp->gfn);
+
+	/* Nothing sets D in read-only memory. */
+	if (slot && umbra_slot_readonly(slot))
+		gpte |= SPTE_D;
 
 	if (!(gpte & SPTE_P))
 		umbra_audit_racy(run, gfn, sp->role.level, spte,

@@ -63,12 +63,21 @@ static unsigned int access_above(const struct umbra_vcpu *vcpu, const struct umb
 	return access;
 }
 
-/* What a leaf may allow: writes only if the guest's entry says that it is dirty. */
-static unsigned int leaf_access(const struct umbra_walk *w)
+/*
+ * What a leaf may allow: writes only if the guest's entry says that it is dirty. In
+ * read-only memory nothing will ever say so.
+ */
+static unsigned int leaf_access(struct umbra_mmu *mmu, const struct umbra_walk *w)
 {
-	if (w->top && !(w->entry[w->level - 1].gpte & SPTE_D))
-		return w->access & ~UMBRA_PERM_WRITE;
-	return w->access;
+	const struct umbra_walk_entry *leaf = &w->entry[w->level - 1];
+	struct umbra_memslot *slot;
+
+	if (!w->top || (leaf->gpte & SPTE_D))
+		return w->access;
+	slot = find_slot(mmu, leaf->gpa >> PAGE_SHIFT);
+	if (slot && umbra_slot_readonly(slot))
+		return w->access;
+	return w->access & ~UMBRA_PERM_WRITE;
 }
 
 /* One fault on its way down. */
@@ -93,7 +102,7 @@ static struct umbra_sp *child_page(struct descent *d, const struct umbra_sp *sp,
 	role.quadrant = 0;
 	if (!w->top || level <= w->level) {
 		role.direct = 1;
-		role.access = leaf_access(w);
+		role.access = leaf_access(d->mmu, w);
 		gfn = umbra_level_base(d->fault->gfn, level);
 	} else {
 		role.access = access_above(d->vcpu, w, level);
@@ -292,7 +301,7 @@ int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 		.gva = to_shadow_fault(fault)->gva,
 	};
 	bool known = !umbra_pfn_is_error(fault->page.pfn);
-	unsigned int access = leaf_access(w);
+	unsigned int access = leaf_access(d.mmu, w);
 	struct umbra_host_page page;
 	int host_level, level, ret;
 	u64 *sptep, spte;
