@@ -117,6 +117,19 @@ static struct umbra_sp *child_page(struct descent *d, const struct umbra_sp *sp,
 }
 
 /*
+ * A table that was write-protected just now may have been written to until the flush:
+ * no entry of it counts that was read before. True if the walk has to be made again.
+ */
+static bool newly_protected(struct descent *d)
+{
+	if (!d->flush)
+		return false;
+	umbra_mmu_flush(d->mmu);
+	d->flush = false;
+	return umbra_walk_changed(d->vcpu, d->walk);
+}
+
+/*
  * The entry of @goal for the fault's address, with the tables on the way made. NULL
  * when a table of the guest is not memory any more.
  */
@@ -133,7 +146,7 @@ static u64 *descend(struct descent *d, int goal)
 		struct umbra_sp *child = child_page(d, sp, level);
 		u64 spte = READ_ONCE(*sptep);
 
-		if (!child)
+		if (!child || newly_protected(d))
 			return NULL;
 		if (spte_is_table(spte, level) && spte_sp(spte) == child) {
 			sp = child;
