@@ -78,7 +78,7 @@ static void change(u64 *pte, u64 value, u64 gva)
 #define ERROR_P 1
 #define ERROR_W 2
 #define ERROR_U 4
-#define ERROR_I 16
+#define ERROR_RSVD 8
 
 /* One access in ring 0 whose #PF error code is @want, or that raises nothing. */
 #define NO_FAULT (~0UL)
@@ -817,7 +817,7 @@ TEST_F(shadow, copy_on_write_storm)
 {
 	struct cow *c = cow_setup(self);
 
-	c->rounds = test_long() ? 200000 : 4000;
+	c->rounds = test_long() ? 100000 : 1000;
 	cow_run(self);
 	EXPECT_EQ(0, c->side[0].bad);
 	EXPECT_EQ(0, c->side[1].bad);
@@ -1139,6 +1139,394 @@ static void guest_wide_stores(void *arg)
 TEST_F(shadow, wide_stores_into_tables)
 {
 	vcpu_call(self->vcpu, guest_wide_stores, self->env);
+}
+
+/* It writes to the entry that it is translated by, and nobody can do that for it. */
+static void guest_needs_what_it_writes(void *arg)
+{
+	struct env *e = arg;
+
+	pte_write((u64 *)e->root + SELF, e->root | PTE_P | PTE_W);
+	guest_write_cr3(e->root);
+	store_wide((u64)(self_entry(0, 4) + SELF), e->root | PTE_RW, 0, 7);
+}
+
+TEST_F(shadow, wide_store_into_its_own_table)
+{
+	u64 cmd;
+
+	vcpu_start(self->vcpu, guest_needs_what_it_writes, self->env);
+	cmd = vcpu_next(self->vcpu);
+	if (cmd != UCALL_DONE)
+		EXPECT_EQ(KVM_EXIT_INTERNAL_ERROR, self->vcpu->run->exit_reason);
+	if (!shadow_mode(self->vm))
+		EXPECT_EQ(UCALL_DONE, cmd);
+}
+
+/* --- ring 3 --- */
+
+#define SEL_USER_CODE 0x33
+#define SEL_USER_DATA 0x3b
+
+asm(".pushsection .text\n"
+"guest_user_access:\n"		/* RDI: address, RSI: write */
+"	mov %rsp, %rax\n"
+"	pushq $0x3b\n"
+"	pushq %rax\n"
+"	pushq $2\n"
+"	pushq $0x33\n"
+"	test %rsi, %rsi\n"
+"	jnz 1f\n"
+"	pushq $2f\n"
+"	iretq\n"
+"1:	pushq $3f\n"
+"	iretq\n"
+"2:	cmpb $0, (%rdi)\n"
+"	hlt\n"
+"3:	movq $77, (%rdi)\n"
+"	hlt\n"
+"guest_user_back:\n"
+"	ret\n"
+".popsection");
+
+static u64 user_vector, user_error;
+
+__attribute__((target("general-regs-only")))
+static void guest_leave_user(struct guest_frame *f)
+{
+	if (!(f->cs & 3))
+		GUEST_FAIL("not from ring 3: vector, rip", f->vector, f->rip);
+	GUEST_WRITE(&user_vector, f->vector);
+	GUEST_WRITE(&user_error, f->error);
+	f->rip = LABEL(guest_user_back);
+	f->cs = SEL_CODE64;
+	f->ss = SEL_DATA;
+}
+
+/* The access is made in ring 3; HLT behind it ends the visit by #GP. */
+static void guest_expect_user(u64 gva, u64 write, u64 want)
+{
+	guest_set_handler(X86_TRAP_PF, guest_leave_user);
+	guest_set_handler(X86_TRAP_GP, guest_leave_user);
+	asm volatile("call guest_user_access" : "+D" (gva), "+S" (write)
+		     : : "rax", "memory", "cc");
+	guest_set_handler(X86_TRAP_PF, NULL);
+	guest_set_handler(X86_TRAP_GP, NULL);
+	if (want == NO_FAULT) {
+		GUEST_ASSERT_EQ(X86_TRAP_GP, GUEST_READ(&user_vector));
+		return;
+	}
+	GUEST_ASSERT_EQ(X86_TRAP_PF, GUEST_READ(&user_vector));
+	GUEST_ASSERT_EQ(want, GUEST_READ(&user_error));
+}
+
+static void user_setup(struct vm *vm)
+{
+	u64 *gdt = boot_hva(vm, BOOT_GDT);
+	u64 rsp0 = BOOT_STACKS + MAX_VCPUS * STACK_SIZE;
+
+	gdt[SEL_USER_CODE / 8] = 0x00affb000000ffffUL;
+	gdt[SEL_USER_DATA / 8] = 0x00cff3000000ffffUL;
+	memcpy(boot_hva(vm, BOOT_TSS + 4), &rsp0, sizeof(rsp0));
+}
+
+/* The emulated CPU leaves P out of the error code, which real ones set. */
+static void guest_expect_reserved(u64 gva)
+{
+	struct guest_trap t;
+
+	guest_try(t, "cmpb $0, (%[p])", [p] "r" (gva));
+	GUEST_ASSERT_EQ(X86_TRAP_PF, t.vector);
+	GUEST_ASSERT_EQ(ERROR_RSVD, t.error & ~ERROR_P);
+}
+
+static void guest_rights(void *arg)
+{
+	struct env *e = arg;
+	u64 cr0 = guest_read_cr0(), efer = guest_rdmsr(MSR_EFER);
+	u64 *pde = table_entry(&e->t, e->root, GVA, 2), old = *pde;
+	int i;
+
+	guest_write_cr3(e->root);
+	for (i = 0; i < 20; i++) {
+		change(e->pte, page(e, 1) | PTE_RW, GVA);
+		guest_expect_user(GVA, true, NO_FAULT);
+		change(e->pte, page(e, 1) | PTE_RO, GVA);
+		guest_expect_user(GVA, false, NO_FAULT);
+		guest_expect_user(GVA, true, ERROR_P | ERROR_W | ERROR_U);
+		guest_expect(GVA, true, ERROR_P | ERROR_W);
+		/* WP: the supervisor may, the user may not, and both look by turns. */
+		guest_write_cr0(cr0 & ~CR0_WP);
+		guest_expect(GVA, true, NO_FAULT);
+		guest_expect_user(GVA, false, NO_FAULT);
+		guest_expect_user(GVA, true, ERROR_P | ERROR_W | ERROR_U);
+		guest_expect(GVA, true, NO_FAULT);
+		guest_write_cr0(cr0);
+		guest_expect(GVA, true, ERROR_P | ERROR_W);
+		/* NX is reserved without EFER.NX. */
+		change(e->pte, page(e, 1) | PTE_RW | PTE_NX, GVA);
+		guest_expect(GVA, true, NO_FAULT);
+		guest_wrmsr(MSR_EFER, efer & ~EFER_NX);
+		guest_expect_reserved(GVA);
+		guest_wrmsr(MSR_EFER, efer);
+		guest_expect(GVA, false, NO_FAULT);
+		/* Not for the user: here, and above. */
+		change(e->pte, page(e, 1) | (PTE_RW & ~PTE_U), GVA);
+		guest_expect_user(GVA, false, ERROR_P | ERROR_U);
+		guest_expect(GVA, true, NO_FAULT);
+		change(e->pte, page(e, 1) | PTE_RW, GVA);
+		change(pde, old & ~PTE_U, GVA);
+		guest_expect_user(GVA, true, ERROR_P | ERROR_U | ERROR_W);
+		guest_expect(GVA, true, NO_FAULT);
+		change(pde, old, GVA);
+		guest_expect_user(GVA, true, NO_FAULT);
+	}
+}
+
+TEST_F(shadow, rights_while_modes_change)
+{
+	user_setup(self->vm);
+	vcpu_call(self->vcpu, guest_rights, self->env);
+}
+
+/* --- the host and the memory that the tables are in --- */
+
+#define HOST_GVA (GVA + (3UL << 39))
+#define HOST_PAGES 4096	/* of which the tables take eight */
+
+struct host_tables {
+	struct env *e;
+	u64 *pte[HOST_PAGES / 512];
+	shared_u64 passes, stop, bad;
+};
+
+static void host_tables_pass(struct host_tables *h, u64 seed)
+{
+	u64 n;
+
+	for (n = 0; n < 200; n++) {
+		u64 i = random_next(&seed) % HOST_PAGES, at = HOST_GVA + i * PAGE_4K;
+		u64 *pte = h->pte[i / 512] + i % 512;
+		u64 k = random_next(&seed) % DATA_PAGES;
+
+		h->bad += READ_AT(at) != 100 + (GUEST_READ(pte) - h->e->data) / PAGE_4K;
+		change(pte, page(h->e, k) | PTE_RW, at);
+		h->bad += READ_AT(at) != 100 + k;
+	}
+}
+
+static void guest_host_tables(void *arg)
+{
+	struct host_tables *h = arg;
+
+	guest_write_cr3(h->e->root);
+	while (!h->stop) {
+		host_tables_pass(h, h->passes + 1);
+		h->passes++;
+	}
+}
+
+static void guest_host_tables_once(void *arg)
+{
+	struct host_tables *h = arg;
+
+	guest_write_cr3(h->e->root);
+	host_tables_pass(h, ++h->passes);
+}
+
+/* Tables in memory of their own, from @mem on. */
+static struct host_tables *host_tables(FIXTURE_DATA(shadow) * self, u8 *mem, u64 size)
+{
+	struct host_tables *h = vm_mem(self->vm, PAGE_4K);
+	struct env *e = self->env;
+	int i;
+
+	h->e = e;
+	e->t.next = (u64)mem;
+	e->t.end = (u64)mem + size;
+	for (i = 0; i < HOST_PAGES; i++) {
+		u64 *pte = table_entry(&e->t, e->root, HOST_GVA + i * PAGE_4K, 1);
+
+		*pte = page(e, i % DATA_PAGES) | PTE_RW;
+		if (i % 512 == 0)
+			h->pte[i / 512] = pte;
+	}
+	return h;
+}
+
+#define HOST_TABLES_SIZE (16 * PAGE_4K)
+
+TEST_F(shadow, tables_swapped_out)
+{
+	u8 *mem = vm_mem(self->vm, HOST_TABLES_SIZE);
+	struct host_tables *h = host_tables(self, mem, HOST_TABLES_SIZE);
+	pthread_t thread;
+	int i;
+
+	if (!swap_on())
+		TEST_SKIP("no swap device");
+	for (i = 0; i < 20; i++) {
+		madvise(mem, HOST_TABLES_SIZE, MADV_PAGEOUT);
+		vcpu_call(self->vcpu, guest_host_tables_once, h);
+	}
+	vcpu_start(self->vcpu, guest_host_tables, h);
+	thread = vcpu_spawn(self->vcpu);
+	for (i = 0; i < (test_long() ? 2000 : 30); i++) {
+		madvise(mem, HOST_TABLES_SIZE, MADV_PAGEOUT);
+		await(&h->passes, 1);
+	}
+	h->stop = 1;
+	vcpu_join(thread);
+	EXPECT_EQ(0, h->bad);
+	swap_off();
+}
+
+/* Their memory goes, and comes back with the same bytes in other pages. */
+TEST_F(shadow, tables_dropped_and_restored)
+{
+	u8 *mem = vm_mem(self->vm, HOST_TABLES_SIZE), *copy = malloc(HOST_TABLES_SIZE);
+	struct host_tables *h = host_tables(self, mem, HOST_TABLES_SIZE);
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		vcpu_call(self->vcpu, guest_host_tables_once, h);
+		memcpy(copy, mem, HOST_TABLES_SIZE);
+		ASSERT_EQ(0, madvise(mem, HOST_TABLES_SIZE, MADV_DONTNEED));
+		memcpy(mem, copy, HOST_TABLES_SIZE);
+	}
+	EXPECT_EQ(0, h->bad);
+}
+
+/* Nothing is lost that is read through them, and nothing is set in them. */
+static void guest_tables_in_rom(void *arg)
+{
+	struct host_tables *h = arg;
+	struct env *e = h->e;
+	u64 n, ad = e->arg[0], second = HOST_GVA + 512 * PAGE_4K;
+
+	guest_write_cr3(e->root);
+	for (n = 0; n < 3 * DATA_PAGES; n++) {
+		u64 at = HOST_GVA + n * PAGE_4K, k = n % DATA_PAGES;
+
+		GUEST_ASSERT_EQ(100 + k, READ_AT(at));
+		GUEST_WRITE((u64 *)at + 1, n);
+		GUEST_ASSERT_EQ(n, READ_AT(page(e, k) + 8));
+		GUEST_WRITE((u64 *)(second + n * PAGE_4K) + 1, n + 1);
+		GUEST_ASSERT_EQ(n + 1, READ_AT(page(e, k) + 8));
+		GUEST_ASSERT_EQ(ad, GUEST_READ(h->pte[0] + n) & (PTE_A | PTE_D));
+		GUEST_ASSERT_EQ(ad, GUEST_READ(h->pte[1] + n) & (PTE_A | PTE_D));
+	}
+	/* What the supervisor has not touched before, by the user. */
+	for (n = 300; n < 310; n++) {
+		guest_expect_user(HOST_GVA + n * PAGE_4K + 16, false, NO_FAULT);
+		guest_expect_user(HOST_GVA + n * PAGE_4K + 16, true, NO_FAULT);
+		guest_expect_user(second + n * PAGE_4K + 16, true, NO_FAULT);
+		GUEST_ASSERT_EQ(77, READ_AT(page(e, n % DATA_PAGES) + 16));
+	}
+}
+
+static void tables_in_rom(struct __test_metadata *_metadata, FIXTURE_DATA(shadow) * self,
+			  u64 ad)
+{
+	u8 *mem = vm_reserve(self->vm, HOST_TABLES_SIZE, PAGE_2M);
+	struct host_tables *h;
+	u64 *at;
+
+	if (!node_has(KVM_CAP_READONLY_MEM))
+		TEST_SKIP("no read-only slots");
+	ASSERT_EQ(0, mprotect(mem, HOST_TABLES_SIZE, PROT_READ | PROT_WRITE));
+	user_setup(self->vm);
+	h = host_tables(self, mem, HOST_TABLES_SIZE);
+	self->env->arg[0] = ad;
+	/* The first tables are those of the levels above. */
+	for (at = (u64 *)mem; at < (u64 *)self->env->t.next; at++)
+		if (*at)
+			*at = (*at & ~(PTE_A | PTE_D)) | ad;
+	vm_add_slot(self->vm, KVM_MEM_READONLY, (u64)mem, HOST_TABLES_SIZE, mem);
+	vcpu_call(self->vcpu, guest_tables_in_rom, h);
+}
+
+TEST_F(shadow, tables_in_rom)
+{
+	tables_in_rom(_metadata, self, PTE_A | PTE_D);
+}
+
+TEST_F(shadow, tables_in_rom_without_accessed_and_dirty)
+{
+	tables_in_rom(_metadata, self, 0);
+}
+
+/* --- a slot goes with the tables in it --- */
+
+static void guest_loses_tables(void *arg)
+{
+	struct host_tables *h = arg;
+	u64 i;
+
+	guest_write_cr3(h->e->root);
+	for (;;) {
+		for (i = 0; i < HOST_PAGES; i += 64) {
+			READ_AT(HOST_GVA + i * PAGE_4K);
+			GUEST_WRITE((u64 *)(HOST_GVA + i * PAGE_4K) + 1, i);
+		}
+		h->passes++;
+	}
+}
+
+static void *run_to_its_end(void *arg)
+{
+	struct vcpu *vcpu = arg;
+	long ret;
+
+	do
+		ret = vcpu_run(vcpu);
+	while (ret == -EINTR || ret == -EAGAIN);
+	return (void *)ret;
+}
+
+/* Which tables go: those of the last level, or the root as well. */
+static void slot_of_tables_goes(struct __test_metadata *_metadata,
+				FIXTURE_DATA(shadow) * self, bool root)
+{
+	u8 *mem = vm_mem(self->vm, HOST_TABLES_SIZE);
+	int slot = self->vm->next_slot - 1, i;
+	struct env *e = self->env;
+	struct host_tables *h;
+	pthread_t thread;
+
+	if (root) {
+		e->t.next = (u64)mem;
+		e->t.end = (u64)mem + PAGE_4K;
+		e->root = root_new(&e->t, e->identity);
+	}
+	h = host_tables(self, mem + root * PAGE_4K, HOST_TABLES_SIZE - root * PAGE_4K);
+	for (i = 0; i < 5; i++) {
+		u32 reason;
+
+		vcpu_start(self->vcpu, guest_loses_tables, h);
+		ASSERT_EQ(0, pthread_create(&thread, NULL, run_to_its_end, self->vcpu));
+		await(&h->passes, 2 + i);
+		ASSERT_EQ(0, vm_set_slot(self->vm, slot, 0, (u64)mem, 0, mem));
+		pthread_join(thread, NULL);
+		reason = self->vcpu->run->exit_reason;
+		EXPECT_TRUE(reason == KVM_EXIT_SHUTDOWN || reason == KVM_EXIT_MMIO ||
+			    reason == KVM_EXIT_INTERNAL_ERROR);
+		ASSERT_EQ(0, vm_set_slot(self->vm, slot, 0, (u64)mem, HOST_TABLES_SIZE, mem));
+		vcpu_call(self->vcpu, guest_host_tables_once, h);
+		EXPECT_EQ(0, h->bad);
+	}
+	/* Once more, and the VM ends without them. */
+	ASSERT_EQ(0, vm_set_slot(self->vm, slot, 0, (u64)mem, 0, mem));
+}
+
+TEST_F(shadow, slot_of_last_tables_deleted)
+{
+	slot_of_tables_goes(_metadata, self, false);
+}
+
+TEST_F(shadow, slot_of_all_tables_deleted)
+{
+	slot_of_tables_goes(_metadata, self, true);
 }
 
 UMBRA_TEST_MAIN
