@@ -78,6 +78,11 @@ static void check_gpte(struct umbra_audit_run *run, struct umbra_sp *sp, u64 gpt
 		       gfn_t gfn, u64 spte)
 {
 	u64 mask = sp->role.top == 2 ? GENMASK_ULL(31, PAGE_SHIFT) : SPTE_PFN_MASK;
+	struct umbra_memslot *slot = umbra_memslots_find(slots_of(run->mmu), sp->gfn);
+
+	/* Nothing sets D in read-only memory. */
+	if (slot && umbra_slot_readonly(slot))
+		gpte |= SPTE_D;
 
 	if (!(gpte & SPTE_P))
 		umbra_audit_racy(run, gfn, sp->role.level, spte,
@@ -96,6 +101,17 @@ static void check_gpte(struct umbra_audit_run *run, struct umbra_sp *sp, u64 gpt
 				 "executable, but the guest's entry is %llx", gpte);
 }
 
+/* Rule 3; of a large leaf each frame counts. */
+static bool covers_table(struct umbra_mmu *mmu, gfn_t gfn, int level)
+{
+	struct umbra_memslot *slot;
+
+	if (level == UMBRA_LEVEL_4K)
+		return shadow_has_gfn(mmu, gfn);
+	slot = umbra_memslots_find(slots_of(mmu), gfn);
+	return slot && slot->maps && *shadow_tracked(slot, gfn, level);
+}
+
 static void check_leaf(struct umbra_audit_run *run, struct umbra_sp *sp, int i)
 {
 	int level = sp->role.level;
@@ -107,7 +123,7 @@ static void check_leaf(struct umbra_audit_run *run, struct umbra_sp *sp, int i)
 		return;
 	}
 	spte_audit_leaf(run, gfn, level, spte);
-	if (level == UMBRA_LEVEL_4K && (spte & SPTE_W) && shadow_has_gfn(run->mmu, gfn))
+	if ((spte & SPTE_W) && covers_table(run->mmu, gfn, level))
 		umbra_audit_violation(run, gfn, level, spte,
 				      "writable, but a guest table that is shadowed");
 	if (sp->role.direct) {

@@ -63,12 +63,21 @@ static unsigned int access_above(const struct umbra_vcpu *vcpu, const struct umb
 	return access;
 }
 
-/* What a leaf may allow: writes only if the guest's entry says that it is dirty. */
-static unsigned int leaf_access(const struct umbra_walk *w)
+/*
+ * What a leaf may allow: writes only if the guest's entry says that it is dirty. In
+ * read-only memory nothing will ever say so.
+ */
+static unsigned int leaf_access(struct umbra_mmu *mmu, const struct umbra_walk *w)
 {
-	if (w->top && !(w->entry[w->level - 1].gpte & SPTE_D))
-		return w->access & ~UMBRA_PERM_WRITE;
-	return w->access;
+	const struct umbra_walk_entry *leaf = &w->entry[w->level - 1];
+	struct umbra_memslot *slot;
+
+	if (!w->top || (leaf->gpte & SPTE_D))
+		return w->access;
+	slot = find_slot(mmu, leaf->gpa >> PAGE_SHIFT);
+	if (slot && umbra_slot_readonly(slot))
+		return w->access;
+	return w->access & ~UMBRA_PERM_WRITE;
 }
 
 /* One fault on its way down. */
@@ -93,7 +102,7 @@ static struct umbra_sp *child_page(struct descent *d, const struct umbra_sp *sp,
 	role.quadrant = 0;
 	if (!w->top || level <= w->level) {
 		role.direct = 1;
-		role.access = leaf_access(w);
+		role.access = leaf_access(d->mmu, w);
 		gfn = umbra_level_base(d->fault->gfn, level);
 	} else {
 		role.access = access_above(d->vcpu, w, level);
@@ -105,6 +114,19 @@ static struct umbra_sp *child_page(struct descent *d, const struct umbra_sp *sp,
 			return NULL;
 	}
 	return shadow_get_page(d->vcpu, slot, gfn, role, &d->flush);
+}
+
+/*
+ * A table that was write-protected just now may have been written to until the flush:
+ * no entry of it counts that was read before. True if the walk has to be made again.
+ */
+static bool newly_protected(struct descent *d)
+{
+	if (!d->flush)
+		return false;
+	umbra_mmu_flush(d->mmu);
+	d->flush = false;
+	return umbra_walk_changed(d->vcpu, d->walk);
 }
 
 /*
@@ -124,7 +146,7 @@ static u64 *descend(struct descent *d, int goal)
 		struct umbra_sp *child = child_page(d, sp, level);
 		u64 spte = READ_ONCE(*sptep);
 
-		if (!child)
+		if (!child || newly_protected(d))
 			return NULL;
 		if (spte_is_table(spte, level) && spte_sp(spte) == child) {
 			sp = child;
@@ -292,7 +314,7 @@ int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 		.gva = to_shadow_fault(fault)->gva,
 	};
 	bool known = !umbra_pfn_is_error(fault->page.pfn);
-	unsigned int access = leaf_access(w);
+	unsigned int access = leaf_access(d.mmu, w);
 	struct umbra_host_page page;
 	int host_level, level, ret;
 	u64 *sptep, spte;
@@ -315,8 +337,14 @@ int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 
 	level = goal_level(&d, host_level);
 	sptep = descend(&d, level);
+	/* A table that is shadowed from now on may lie in the very frame to be mapped. */
+	if (sptep && goal_level(&d, host_level) < level) {
+		level = goal_level(&d, host_level);
+		sptep = descend(&d, level);
+	}
 	if (!sptep) {
-		ret = UMBRA_FAULT_RETRY;
+		/* The slot of a table may lack its maps: a new one has none. */
+		ret = known ? UMBRA_FAULT_RETRY : UMBRA_FAULT_SLEEP;
 		goto out;
 	}
 	spte = make_leaf(d.mmu, fault->slot, fault->gfn,

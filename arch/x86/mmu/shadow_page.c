@@ -188,6 +188,8 @@ struct umbra_sp *shadow_get_page(struct umbra_vcpu *vcpu, struct umbra_memslot *
 	if (!role.direct && !shadow_has_gfn(mmu, gfn)) {
 		count_tracked(mmu, gfn, 1);
 		*flush |= shadow_wrprot_gfn(mmu, slot, gfn);
+		sv->unprotected_again += gfn == sv->unprotected_gfn &&
+					 vcpu->arch.rip == sv->unprotected_rip;
 	}
 	sp = sv->sps[--sv->nr_sps];
 	sp->gfn = gfn;

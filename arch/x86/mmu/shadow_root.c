@@ -18,6 +18,9 @@
 /* A table that is written this often between two uses has become something else. */
 #define FLOOD	3
 
+/* How often an instruction may have the page that it writes to protected by itself. */
+#define UNPROTECT_TRIES	4
+
 static void put_root(struct umbra_mmu *mmu, struct umbra_shadow_root *root)
 {
 	int i;
@@ -476,8 +479,9 @@ void umbra_shadow_invlpg(struct umbra_vcpu *vcpu, u64 gva)
  * @vcpu: the vCPU
  * @gfn: the page
  *
- * For a write that cannot be emulated. Once for each instruction: one that needs the
- * very table that it writes to would come back for ever.
+ * For a write that cannot be emulated. An instruction that needs the very table that it
+ * writes to has its page protected again by its own faults, and would come back for
+ * ever: those are counted, see shadow_get_page().
  *
  * Return: whether the guest may try again.
  */
@@ -490,7 +494,9 @@ bool umbra_shadow_unprotect(struct umbra_vcpu *vcpu, gfn_t gfn)
 	LIST_HEAD(doomed);
 	bool found = false;
 
-	if (sv->unprotected_rip == vcpu->arch.rip && sv->unprotected_gfn == gfn)
+	if (sv->unprotected_rip != vcpu->arch.rip)
+		sv->unprotected_again = 0;
+	else if (sv->unprotected_again >= UNPROTECT_TRIES)
 		return false;
 	sv->unprotected_rip = vcpu->arch.rip;
 	sv->unprotected_gfn = gfn;

@@ -194,7 +194,7 @@ struct umbra_shadow_root {
  * @good: the first fits the vCPU's registers
  * @emulate: the last look at a fault, without sleeping, was that the access to
  *	@emulate_gfn must be emulated
- * @unprotected_rip, @unprotected_gfn: see umbra_shadow_unprotect()
+ * @unprotected_rip, @unprotected_gfn, @unprotected_again: see umbra_shadow_unprotect()
  * @pae: the four entries that a PAE shadow root needs below 4 GiB, one page
  * @sps, @nr_sps: shadow pages for faults; @descs, @nr_descs: descriptors
  */
@@ -205,6 +205,7 @@ struct umbra_shadow_vcpu {
 	gfn_t emulate_gfn;
 	u64 unprotected_rip;
 	gfn_t unprotected_gfn;
+	unsigned int unprotected_again;
 	u64 *pae;
 	unsigned int nr_sps, nr_descs;
 	struct umbra_sp *sps[UMBRA_SHADOW_SPS];
