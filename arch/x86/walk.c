@@ -193,8 +193,10 @@ static int walk_fault(const struct umbra_arch_vcpu *arch, struct umbra_walk *w,
 		error |= UMBRA_PF_W;
 	if ((flags & UMBRA_WALK_USER) && !(flags & UMBRA_ACCESS_SYSTEM))
 		error |= UMBRA_PF_U;
+	/* NX exists in entries of 8 bytes only, whatever EFER says. */
 	if ((flags & UMBRA_ACCESS_FETCH) &&
-	    ((arch->efer & EFER_NX) || (arch->cr4 & X86_CR4_SMEP)))
+	    (((arch->efer & EFER_NX) && (arch->cr4 & X86_CR4_PAE)) ||
+	     (arch->cr4 & X86_CR4_SMEP)))
 		error |= UMBRA_PF_I;
 	w->error = error;
 	return UMBRA_WALK_FAULT;
