@@ -14,6 +14,7 @@
 #include <linux/uaccess.h>
 
 #include "emul.h"
+#include "shadow.h"
 
 #define PTE_P		BIT_ULL(0)
 #define PTE_W		BIT_ULL(1)
@@ -318,6 +319,9 @@ static __always_inline int walk_tables(struct umbra_vcpu *vcpu,
 			return walk_fault(arch, w, flags, 0);
 		if (unlikely(f->pdpt && level == 3)) {
 			rsvd = (always & ADDR_MASK) | PDPTE_RSVD;
+			/* QEMU's CPU sets A where it walks these tables itself. */
+			if (!umbra_shadowed(vcpu))
+				rsvd &= ~PTE_A;
 		} else {
 			all &= gpte;
 			any |= gpte;
