@@ -14,6 +14,7 @@
 #include <linux/uaccess.h>
 
 #include "emul.h"
+#include "shadow.h"
 
 #define PTE_P		BIT_ULL(0)
 #define PTE_W		BIT_ULL(1)
@@ -193,8 +194,10 @@ static int walk_fault(const struct umbra_arch_vcpu *arch, struct umbra_walk *w,
 		error |= UMBRA_PF_W;
 	if ((flags & UMBRA_WALK_USER) && !(flags & UMBRA_ACCESS_SYSTEM))
 		error |= UMBRA_PF_U;
+	/* NX exists in entries of 8 bytes only, whatever EFER says. */
 	if ((flags & UMBRA_ACCESS_FETCH) &&
-	    ((arch->efer & EFER_NX) || (arch->cr4 & X86_CR4_SMEP)))
+	    (((arch->efer & EFER_NX) && (arch->cr4 & X86_CR4_PAE)) ||
+	     (arch->cr4 & X86_CR4_SMEP)))
 		error |= UMBRA_PF_I;
 	w->error = error;
 	return UMBRA_WALK_FAULT;
@@ -316,6 +319,9 @@ static __always_inline int walk_tables(struct umbra_vcpu *vcpu,
 			return walk_fault(arch, w, flags, 0);
 		if (unlikely(f->pdpt && level == 3)) {
 			rsvd = (always & ADDR_MASK) | PDPTE_RSVD;
+			/* QEMU's CPU sets A where it walks these tables itself. */
+			if (!umbra_shadowed(vcpu))
+				rsvd &= ~PTE_A;
 		} else {
 			all &= gpte;
 			any |= gpte;

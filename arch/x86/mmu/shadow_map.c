@@ -130,18 +130,33 @@ static bool newly_protected(struct descent *d)
 }
 
 /*
+ * The shadow page at the top of the walk. NULL if the root was made when its table was
+ * no memory, or from other top entries of PAE than the walk's: then it is made anew.
+ */
+static struct umbra_sp *root_part(struct descent *d)
+{
+	struct umbra_shadow_root *root = &d->vcpu->arch.shadow->roots[0];
+	int i = root->role.level > 2 ? 0 : d->gva >> 30 & 3;
+
+	if (root->sp[i] &&
+	    (d->walk->top != 3 || d->walk->entry[2].gpte == root->pdpte[i]))
+		return root->sp[i];
+	root->role.level = 0;
+	return NULL;
+}
+
+/*
  * The entry of @goal for the fault's address, with the tables on the way made. NULL
  * when a table of the guest is not memory any more.
  */
 static u64 *descend(struct descent *d, int goal)
 {
-	struct umbra_shadow_root *root = &d->vcpu->arch.shadow->roots[0];
-	struct umbra_sp *sp = root->sp[root->role.level > 2 ? 0 : d->gva >> 30 & 3];
+	struct umbra_sp *sp = root_part(d);
 	int level;
 
 	if (!sp)
 		return NULL;
-	for (level = root->role.level; level > goal; level--) {
+	for (level = sp->role.level; level > goal; level--) {
 		u64 *sptep = &sp->spt[shadow_index(d->gva, level)];
 		struct umbra_sp *child = child_page(d, sp, level);
 		u64 spte = READ_ONCE(*sptep);

@@ -143,7 +143,11 @@ static int prepare_root(struct umbra_vcpu *vcpu, const struct umbra_shadow_root 
 		if (root->role.direct || !part_gfn(root, i, &gfn))
 			continue;
 		slot = umbra_memslots_find(umbra_mmu_slots(mmu), gfn);
-		err = slot ? shadow_make_maps(slot) : -EFAULT;
+		if (slot)
+			err = shadow_make_maps(slot);
+		else if (root->role.top != 3)
+			err = -EFAULT;
+		/* One of PAE's four may be illegal, and lead anywhere: who uses it faults. */
 	}
 	return err;
 }
@@ -165,7 +169,7 @@ static void make_root(struct umbra_vcpu *vcpu, struct umbra_shadow_root *root)
 		if (!role.direct) {
 			slot = umbra_memslots_find(rcu_dereference_protected(mmu->memslots,
 									     true), gfn);
-			/* The slot has changed since: the next entry tries again. */
+			/* No memory, or the slot has changed since: see root_part(). */
 			if (!slot || !slot->maps)
 				continue;
 		}
