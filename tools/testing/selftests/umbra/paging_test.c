@@ -365,10 +365,10 @@ static bool deny_counts(const struct format *f, int leaf, u64 deny)
 			return false;
 		if (d && is_pdpte(f, level))
 			return false;
-		if (level > 3)
+		if (level > 2)
 			upper += __builtin_popcountl(d);
 	}
-	/* Above 1G one refusal at a time: the two highest levels are alike. */
+	/* Above 2M one refusal at a time: these levels are alike, and would take hours. */
 	return upper < 2;
 }
 
