@@ -138,6 +138,9 @@ void shadow_zap_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot);
 void shadow_zap_all(struct umbra_mmu *mmu);
 void shadow_reclaim(struct umbra_mmu *mmu);
 
+/* shadow_root.c */
+void shadow_forget_root(struct umbra_vcpu *vcpu);
+
 /* shadow_spte.c */
 int shadow_make_maps(struct umbra_memslot *slot);
 void shadow_forget_tracked(struct umbra_memslot *slot);

@@ -305,6 +305,17 @@ static int host_page(struct umbra_mmu *mmu, const struct umbra_fault *fault,
 	return level;
 }
 
+/*
+ * Does the root stand for what the walk went through? PAE's top table is part of the
+ * root, is not write-protected, and may name a table where no memory was before.
+ */
+static bool root_fits(const struct umbra_vcpu *vcpu, const struct umbra_walk *w, u64 gva)
+{
+	const struct umbra_sp *sp = vcpu->arch.shadow->roots[0].sp[gva >> 30 & 3];
+
+	return w->top != 3 || (sp && sp->gfn == w->entry[1].gpa >> PAGE_SHIFT);
+}
+
 /* @map and @map_exclusive of struct umbra_mmu_ops */
 int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 {
@@ -323,6 +334,10 @@ int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 		return known ? UMBRA_FAULT_RETRY : UMBRA_FAULT_SLEEP;
 	if (!umbra_shadow_root_good(d.vcpu) || umbra_walk_changed(d.vcpu, w))
 		return UMBRA_FAULT_RETRY;
+	if (!root_fits(d.vcpu, w, d.gva)) {
+		shadow_forget_root(d.vcpu);
+		return UMBRA_FAULT_RETRY;
+	}
 	host_level = host_page(d.mmu, fault, &page);
 	if (!host_level)
 		return UMBRA_FAULT_SLEEP;

@@ -30,6 +30,13 @@ static void put_root(struct umbra_mmu *mmu, struct umbra_shadow_root *root)
 	memset(root, 0, sizeof(*root));
 }
 
+/* The root in use is not the right one any more; mmu->lock held for writing. */
+void shadow_forget_root(struct umbra_vcpu *vcpu)
+{
+	put_root(&vcpu->vm->mmu, &vcpu->arch.shadow->roots[0]);
+	umbra_shadow_changed(vcpu);
+}
+
 static bool root_alive(const struct umbra_mmu *mmu, const struct umbra_shadow_root *root)
 {
 	unsigned long gen = READ_ONCE(mmu->arch.shadow->gen);
@@ -127,7 +134,10 @@ static bool part_gfn(const struct umbra_shadow_root *root, int i, gfn_t *gfn)
 	return true;
 }
 
-/* The slots of the guest's tables get their maps; sleeps. */
+/*
+ * The slots of the guest's tables get their maps; sleeps. An entry of PAE's top table may
+ * lead out of memory as long as it is not used.
+ */
 static int prepare_root(struct umbra_vcpu *vcpu, const struct umbra_shadow_root *root)
 {
 	struct umbra_mmu *mmu = &vcpu->vm->mmu;
@@ -142,7 +152,10 @@ static int prepare_root(struct umbra_vcpu *vcpu, const struct umbra_shadow_root 
 		if (root->role.direct || !part_gfn(root, i, &gfn))
 			continue;
 		slot = umbra_memslots_find(umbra_mmu_slots(mmu), gfn);
-		err = slot ? shadow_make_maps(slot) : -EFAULT;
+		if (slot)
+			err = shadow_make_maps(slot);
+		else if (root->role.top != 3)
+			err = -EFAULT;
 	}
 	return err;
 }
