@@ -103,6 +103,7 @@ static struct umbra_sp *child_page(struct descent *d, const struct umbra_sp *sp,
 	if (!w->top || level <= w->level) {
 		role.direct = 1;
 		role.access = leaf_access(d->mmu, w);
+		role.pkey = w->pkey;
 		gfn = umbra_level_base(d->fault->gfn, level);
 	} else {
 		role.access = access_above(d->vcpu, w, level);

@@ -164,6 +164,7 @@ union umbra_sp_role {
 		u32 wp:1;	/* CR0.WP */
 		u32 smep:1;	/* CR4.SMEP, where WP is clear */
 		u32 pse:1;	/* CR4.PSE, for 32-bit tables */
+		u32 pkey:4;	/* of the large page that a direct one is part of */
 	};
 };
 
