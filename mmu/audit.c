@@ -142,15 +142,16 @@ int umbra_audit(struct umbra_mmu *mmu, struct umbra_audit *out)
 
 	if (!umbra_audit_mode)
 		return -EPERM;
-	run.host = hold_host(mmu, &locked);
 	for (pass = 1; pass <= PASSES; pass++) {
 		run.final = pass == PASSES;
+		run.host = hold_host(mmu, &locked);
 		one_pass(&run);
+		release_host(mmu, locked);
 		if (!run.suspects)
 			break;
+		/* Readers fault pages in: mmap_lock may not be held. */
 		synchronize_srcu(&mmu->srcu);
 	}
-	release_host(mmu, locked);
 
 	trace_umbra_audit(mmu->id, out->violations);
 	/* A process can ask as often as it likes. */

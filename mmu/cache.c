@@ -33,32 +33,34 @@ static bool fails(void)
 #endif
 
 /**
- * umbra_table_alloc() - one zeroed page-table page
+ * umbra_table_alloc() - one zeroed page table
  * @mmu: where it is counted
+ * @order: of its pages, the first of which is the table
  *
  * Charged to the memory cgroup of the caller. Sleeps. Return: NULL without memory.
  */
-void *umbra_table_alloc(struct umbra_mmu *mmu)
+void *umbra_table_alloc(struct umbra_mmu *mmu, unsigned int order)
 {
 	void *table;
 
 	if (fails())
 		return NULL;
-	table = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	table = (void *)__get_free_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO, order);
 	if (table)
 		atomic64_inc(&mmu->stat.tables);
 	return table;
 }
 
 /**
- * umbra_table_free() - free a page-table page
+ * umbra_table_free() - free a page table
  * @mmu: where it was counted
  * @table: unlinked, with no walker left
+ * @order: as it was allocated
  */
-void umbra_table_free(struct umbra_mmu *mmu, void *table)
+void umbra_table_free(struct umbra_mmu *mmu, void *table, unsigned int order)
 {
 	virt_to_page(table)->private = 0;
-	free_page((unsigned long)table);
+	free_pages((unsigned long)table, order);
 	atomic64_dec(&mmu->stat.tables);
 }
 
@@ -76,7 +78,7 @@ int umbra_cache_topup(struct umbra_mmu *mmu, struct umbra_cache *cache,
 	if (likely(cache->count >= min))
 		return 0;
 	while (cache->count < UMBRA_CACHE_MAX) {
-		void *table = umbra_table_alloc(mmu);
+		void *table = umbra_table_alloc(mmu, 0);
 
 		if (!table)
 			return cache->count >= min ? 0 : -ENOMEM;
@@ -112,5 +114,5 @@ void umbra_cache_give_back(struct umbra_cache *cache, void *table)
 void umbra_cache_empty(struct umbra_mmu *mmu, struct umbra_cache *cache)
 {
 	while (cache->count)
-		umbra_table_free(mmu, umbra_cache_take(cache));
+		umbra_table_free(mmu, umbra_cache_take(cache), 0);
 }

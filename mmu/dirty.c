@@ -76,7 +76,7 @@ int umbra_dirty_log_get(struct umbra_mmu *mmu, struct umbra_memslot *slot,
 	if (find_first_bit(slot->dirty_bitmap, words * BITS_PER_LONG) ==
 	    words * BITS_PER_LONG)
 		return clear_user(bitmap, words * sizeof(*copy)) ? -EFAULT : 0;
-	copy = kvmalloc_array(words, sizeof(*copy), GFP_KERNEL);
+	copy = kvmalloc_array(words, sizeof(*copy), GFP_KERNEL_ACCOUNT);
 	if (!copy)
 		return -ENOMEM;
 

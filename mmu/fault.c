@@ -35,9 +35,6 @@ static unsigned int fault_ahead = 16;
 module_param(fault_ahead, uint, 0644);
 MODULE_PARM_DESC(fault_ahead, "pages that the host is asked for when a guest goes through memory that it has not: 1 for no more than the one");
 
-/* Page-table pages that one fault can need: all levels but the root. */
-#define FAULT_TABLES 4
-
 static int locate(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 {
 	fault->slot = umbra_memslots_find(umbra_mmu_slots(mv->mmu), fault->gfn);
@@ -74,15 +71,23 @@ bool umbra_fault_stale(struct umbra_mmu *mmu, const struct umbra_fault *fault)
 				    PAGE_SIZE);
 }
 
+/* Beside other faults, where the kind of MMU can do that. */
 static int map_shared(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 {
 	struct umbra_mmu *mmu = mv->mmu;
+	bool alone = mmu->ops->alone;
 	int ret = UMBRA_FAULT_SLEEP;
 
-	read_lock(&mmu->lock);
+	if (alone)
+		write_lock(&mmu->lock);
+	else
+		read_lock(&mmu->lock);
 	if (!umbra_fault_stale(mmu, fault))
 		ret = mmu->ops->map(mv, fault);
-	read_unlock(&mmu->lock);
+	if (alone)
+		write_unlock(&mmu->lock);
+	else
+		read_unlock(&mmu->lock);
 	return ret;
 }
 
@@ -126,11 +131,11 @@ int umbra_mmu_fault_atomic(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 	ret = locate(mv, fault);
 	if (ret != UMBRA_FAULT_RETRY)
 		return ret;
-	if (mmu->ops->fast(mv, fault)) {
+	if (mmu->ops->fast && mmu->ops->fast(mv, fault)) {
 		mv->stat.pf_fast++;
 		return UMBRA_FAULT_RETRY;
 	}
-	if (mmu->policy == UMBRA_POLICY_PINNED || mv->cache.count < FAULT_TABLES)
+	if (mmu->policy == UMBRA_POLICY_PINNED || !mmu->ops->prepared(mv, fault))
 		return UMBRA_FAULT_SLEEP;
 	ret = map_shared(mv, fault);
 	umbra_audit_after(mmu, "map");
@@ -192,7 +197,7 @@ int umbra_mmu_fault(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 	ret = locate(mv, fault);
 	if (ret != UMBRA_FAULT_RETRY)
 		return ret;
-	ret = umbra_cache_topup(mmu, &mv->cache, FAULT_TABLES);
+	ret = mmu->ops->prepare(mv, fault);
 	if (ret)
 		return ret;
 

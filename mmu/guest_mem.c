@@ -50,6 +50,21 @@ int umbra_guest_read(struct umbra_mmu *mmu, gpa_t gpa, void *data, size_t len)
 }
 
 /**
+ * umbra_guest_written() - what follows from a write to guest memory by its hva
+ * @mmu: the MMU
+ * @slot: the slot that holds @gpa
+ * @gpa: guest physical address
+ * @len: bytes, within one page
+ */
+void umbra_guest_written(struct umbra_mmu *mmu, struct umbra_memslot *slot, gpa_t gpa,
+			 size_t len)
+{
+	umbra_slot_mark_dirty(slot, gpa >> PAGE_SHIFT);
+	if (mmu->ops->written)
+		mmu->ops->written(mmu, gpa, len);
+}
+
+/**
  * umbra_guest_write() - write guest memory
  * @mmu: the MMU
  * @gpa: guest physical address
@@ -68,7 +83,7 @@ int umbra_guest_write(struct umbra_mmu *mmu, gpa_t gpa, const void *data,
 
 		if (!to || umbra_slot_readonly(slot) || __copy_to_user(to, data, n))
 			return -EFAULT;
-		umbra_slot_mark_dirty(slot, gpa >> PAGE_SHIFT);
+		umbra_guest_written(mmu, slot, gpa, n);
 		gpa += n;
 		data += n;
 		len -= n;

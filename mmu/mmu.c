@@ -127,6 +127,7 @@ int umbra_mmu_create(struct umbra_mmu *mmu, unsigned int id)
 
 	mmu->mm = current->mm;
 	mmgrab(mmu->mm);
+	mmu->refs.mm = mmu->mm;
 	mmu->notifier.ops = &notifier_ops;
 	mmu->notifier.lock = &mmu->lock;
 	mmu->notifier.slots = &mmu->hva_tree;

@@ -4,11 +4,12 @@
  *
  * The order is the whole point:
  *
- *	1. the new slot enters the hva tree	the host's changes reach it
- *	2. the new set is published		faults begin to find the new slot
- *	3. the old slot is marked gone		no fault installs through it any more
- *	4. its mappings and tables go, flush	(delete and move)
- *	5. it leaves the hva tree		nothing is left that the host must reach
+ *	1. the old slot is marked gone		no fault installs through it any more
+ *	2. its mappings and tables go, flush	(delete and move) before a new slot can
+ *						have any at the same gfns
+ *	3. the new slot enters the hva tree	the host's changes reach it
+ *	4. the new set is published		faults begin to find the new slot
+ *	5. the old one leaves the hva tree	nothing is left that the host must reach
  *	6. wait for mmu->srcu			nobody knows it, or walks its tables
  *	7. it is freed, and its tables
  *	8. the new slot is write-protected	(dirty log on) lockless faults that
@@ -20,23 +21,29 @@
 #include <linux/srcu.h>
 #include <umbra/mmu.h>
 
+/* What stays at its gfns keeps its mappings: there both slots change places at once. */
 static void publish(struct umbra_mmu *mmu, struct umbra_memslots *set,
-		    struct umbra_memslot *old, struct umbra_memslot *slot)
+		    struct umbra_memslot *old, struct umbra_memslot *slot, bool stays)
 {
 	write_lock(&mmu->lock);
 	if (slot)
 		interval_tree_insert(&slot->hva_node, &mmu->hva_tree);
 	rcu_assign_pointer(mmu->memslots, set);
-	if (old)
+	if (stays)
+		swap(slot->maps, old->maps);
+	if (old) {
 		old->gone = true;
+		interval_tree_remove(&old->hva_node, &mmu->hva_tree);
+	}
 	write_unlock(&mmu->lock);
 }
 
-static void forget(struct umbra_mmu *mmu, struct umbra_memslot *old)
+static void empty(struct umbra_mmu *mmu, struct umbra_memslot *old)
 {
 	write_lock(&mmu->lock);
-	interval_tree_remove(&old->hva_node, &mmu->hva_tree);
+	old->gone = true;
 	write_unlock(&mmu->lock);
+	mmu->ops->zap_slot(mmu, old);
 }
 
 /**
@@ -57,12 +64,9 @@ void umbra_mmu_change_slot(struct umbra_mmu *mmu, struct umbra_memslots *set,
 	struct umbra_memslots *previous = umbra_mmu_slots(mmu);
 	bool stays = old && slot && old->base_gfn == slot->base_gfn;
 
-	publish(mmu, set, old, slot);
-	if (old) {
-		if (!stays)
-			mmu->ops->zap_slot(mmu, old);
-		forget(mmu, old);
-	}
+	if (old && !stays)
+		empty(mmu, old);
+	publish(mmu, set, old, slot, stays);
 	synchronize_srcu_expedited(&mmu->srcu);
 	kvfree(previous);
 	mmu->ops->reap(mmu);

@@ -13,6 +13,7 @@
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include <linux/swap.h>
 #include <linux/userfaultfd_k.h>
 #include <umbra/compat.h>
@@ -36,12 +37,30 @@ static long gup_one(unsigned long hva, unsigned int gup, unsigned int flags,
 	return got;
 }
 
-static void ungup_one(struct page *page, unsigned int flags)
+/* What a pin keeps in memory: the whole folio, which is not split while it is pinned. */
+static long pinned_pages(struct page *page)
 {
-	if (flags & UMBRA_PFN_PIN)
-		unpin_user_page(page);
-	else
-		put_page(page);
+	return folio_nr_pages(page_folio(page));
+}
+
+/*
+ * As for all who pin for long: RLIMIT_MEMLOCK bounds what is pinned, unless the process
+ * may lock what it likes. A folio that is pinned twice counts twice.
+ */
+static bool may_pin(struct umbra_refs *refs, struct page *page)
+{
+	s64 now = atomic64_add_return(pinned_pages(page), &refs->mm->pinned_vm);
+
+	if (now <= rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT || capable(CAP_IPC_LOCK))
+		return true;
+	atomic64_sub(pinned_pages(page), &refs->mm->pinned_vm);
+	return false;
+}
+
+static void unpin(struct umbra_refs *refs, struct page *page)
+{
+	atomic64_sub(pinned_pages(page), &refs->mm->pinned_vm);
+	unpin_user_page(page);
 }
 
 /*
@@ -186,6 +205,10 @@ void umbra_pfn_get(struct umbra_refs *refs, struct mm_struct *mm,
 		gup |= FOLL_WRITE;
 
 	got = gup_one(hva, gup, flags, &page);
+	if (got == 1 && (flags & UMBRA_PFN_PIN) && !may_pin(refs, page)) {
+		unpin_user_page(page);
+		got = -ENOMEM;
+	}
 	if (got == 1) {
 		if (flags & UMBRA_PFN_WRITE)
 			pfn->writable = true;
@@ -213,7 +236,10 @@ void umbra_pfn_put(struct umbra_refs *refs, const struct umbra_pfn *pfn,
 {
 	if (!pfn->counted)
 		return;
-	ungup_one(pfn_to_page(pfn->pfn), flags);
+	if (flags & UMBRA_PFN_PIN)
+		unpin(refs, pfn_to_page(pfn->pfn));
+	else
+		put_page(pfn_to_page(pfn->pfn));
 	atomic64_inc(&refs->released);
 }
 
@@ -224,7 +250,7 @@ void umbra_pfn_put(struct umbra_refs *refs, const struct umbra_pfn *pfn,
  */
 void umbra_pfn_unmapped(struct umbra_refs *refs, u64 pfn)
 {
-	unpin_user_page(pfn_to_page(pfn));
+	unpin(refs, pfn_to_page(pfn));
 	atomic64_inc(&refs->released);
 }
 

@@ -89,7 +89,12 @@ static long get_mmu(struct umbra_vm *vm, struct umbra_mmu_config __user *user)
 static long audit(struct umbra_vm *vm, struct umbra_audit __user *user)
 {
 	struct umbra_audit verdict = {};
-	int err = umbra_audit(&vm->mmu, &verdict);
+	int err;
+
+	/* It holds mmu->lock as long as it takes, and the host waits for that lock. */
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	err = umbra_audit(&vm->mmu, &verdict);
 
 	if (err)
 		return err;

@@ -10,7 +10,7 @@
 #include <asm/msr.h>
 #include <asm/tsc.h>
 
-#include "x86.h"
+#include "shadow.h"
 
 const struct umbra_x86_backend *umbra_backend;
 
@@ -22,9 +22,14 @@ int umbra_arch_init(void)
 	err = umbra_fpu_init();
 	if (err)
 		return err;
-	err = umbra_backend->probe();
+	err = umbra_shadow_init();
 	if (err)
 		return err;
+	err = umbra_backend->probe();
+	if (err) {
+		umbra_shadow_exit();
+		return err;
+	}
 	umbra_hardware_init();
 	return 0;
 }
@@ -33,6 +38,7 @@ void umbra_arch_exit(void)
 {
 	umbra_hardware_exit();
 	umbra_backend->remove();
+	umbra_shadow_exit();
 }
 
 int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
@@ -47,6 +53,7 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 	case KVM_CAP_DEBUGREGS:
 	case KVM_CAP_XSAVE:
 	case KVM_CAP_GET_TSC_KHZ:
+	case KVM_CAP_MMU_SHADOW_CACHE_CONTROL:
 	case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
 		return 1;
 	case KVM_CAP_XCRS:
@@ -95,6 +102,11 @@ long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long ar
 		if (vm->nr_vcpus)
 			return -EINVAL;
 		return set_addr(vm, &vm->arch.identity_map_addr, addr, SZ_4G - PAGE_SIZE);
+	case KVM_SET_NR_MMU_PAGES:
+		if (arg < UMBRA_SHADOW_MIN)
+			return -EINVAL;
+		WRITE_ONCE(vm->mmu.arch.max_shadow, arg);
+		return 0;
 	default:
 		return -ENOTTY;
 	}
@@ -196,6 +208,7 @@ void umbra_x86_reset(struct umbra_vcpu *vcpu)
 	arch->halted = false;
 	arch->triple_fault = false;
 	memset(&arch->io, 0, sizeof(arch->io));
+	umbra_shadow_changed(vcpu);
 	umbra_fpu_reset(vcpu);
 	umbra_msr_reset(vcpu);
 	umbra_backend->reset(vcpu);
@@ -213,14 +226,19 @@ int umbra_arch_vcpu_init(struct umbra_vcpu *vcpu)
 	err = umbra_emul_vcpu_init(vcpu);
 	if (err)
 		goto free_fpu;
-	err = umbra_backend->vcpu_init(vcpu);
+	err = umbra_shadow_vcpu_init(vcpu);
 	if (err)
 		goto free_emul;
+	err = umbra_backend->vcpu_init(vcpu);
+	if (err)
+		goto free_shadow;
 	vcpu->arch.tsc_offset = vcpu->vm->arch.tsc_offset;
 	umbra_cpuid_limits(vcpu);
 	umbra_x86_reset(vcpu);
 	return 0;
 
+free_shadow:
+	umbra_shadow_vcpu_destroy(vcpu);
 free_emul:
 	umbra_emul_vcpu_destroy(vcpu);
 free_fpu:
@@ -231,6 +249,7 @@ free_fpu:
 void umbra_arch_vcpu_destroy(struct umbra_vcpu *vcpu)
 {
 	umbra_backend->vcpu_destroy(vcpu);
+	umbra_shadow_vcpu_destroy(vcpu);
 	umbra_emul_vcpu_destroy(vcpu);
 	umbra_fpu_vcpu_destroy(vcpu);
 	umbra_cpuid_free(vcpu);

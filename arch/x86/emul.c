@@ -12,6 +12,7 @@
 #include <asm/msr-index.h>
 
 #include "emul.h"
+#include "shadow.h"
 
 static struct umbra_x86_emul *ctx_of(struct umbra_emul *e)
 {
@@ -234,9 +235,9 @@ static int em_exchange(struct umbra_emul *e, u64 gva, const void *old, const voi
 
 	if (r)
 		return r;
-	if (first != bytes || !is_memory(vcpu, gpa[0], UMBRA_ACCESS_WRITE))
-		return em_write(e, gva, new, bytes, UMBRA_ACCESS_WRITE);
 	slot = umbra_memslots_find(umbra_mmu_slots(&vcpu->vm->mmu), gpa[0] >> PAGE_SHIFT);
+	if (first != bytes || !slot || umbra_slot_readonly(slot))
+		return em_write(e, gva, new, bytes, UMBRA_ACCESS_WRITE);
 	r = cmpxchg_hva((void __user *)umbra_slot_hva(slot, gpa[0] >> PAGE_SHIFT) +
 			offset_in_page(gpa[0]), old, new, bytes);
 	if (r == -EFAULT)
@@ -245,7 +246,7 @@ static int em_exchange(struct umbra_emul *e, u64 gva, const void *old, const voi
 		return UMBRA_EMUL_UNHANDLEABLE;
 	if (r)
 		return UMBRA_EMUL_RETRY;
-	umbra_slot_mark_dirty(slot, gpa[0] >> PAGE_SHIFT);
+	umbra_guest_written(&vcpu->vm->mmu, slot, gpa[0], bytes);
 	return UMBRA_EMUL_OK;
 }
 
@@ -366,7 +367,10 @@ static int em_halt(struct umbra_emul *e)
 
 static int em_invlpg(struct umbra_emul *e, u64 gva)
 {
-	umbra_backend->flush(vcpu_of(e));
+	if (umbra_shadowed(vcpu_of(e)))
+		umbra_shadow_invlpg(vcpu_of(e), gva);
+	else
+		umbra_backend->flush(vcpu_of(e));
 	return UMBRA_EMUL_OK;
 }
 

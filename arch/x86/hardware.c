@@ -80,8 +80,8 @@ int umbra_arch_enable(void)
 			hotplug_state = err;
 			err = 0;
 		} else if (err == -EBUSY) {
-			pr_err("umbra: another hypervisor uses %s; unload it first (rmmod kvm_amd)\n",
-			       umbra_backend->name);
+			pr_err_ratelimited("umbra: another hypervisor uses %s; unload it first (rmmod kvm_amd)\n",
+					   umbra_backend->name);
 		}
 	}
 	if (!err)

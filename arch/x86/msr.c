@@ -18,6 +18,9 @@
 
 #include "x86.h"
 
+/* Fixed ranges, write combining, and the number of variable ranges. */
+#define MTRRCAP	(0x500 | UMBRA_MTRR_VARIABLE)
+
 /* As many as KVM takes in one call. */
 #define MSRS_MAX 256
 
@@ -182,8 +185,7 @@ int umbra_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val, bool host)
 		*val = arch->msr_mcg_status;
 		return 0;
 	case MSR_MTRRcap:
-		/* Fixed ranges, write combining, and the number of variable ranges. */
-		*val = 0x500 | UMBRA_MTRR_VARIABLE;
+		*val = MTRRCAP;
 		return 0;
 	case MSR_K7_HWCR:
 		*val = arch->msr_hwcr;
@@ -237,11 +239,19 @@ static int set_pred_cmd(struct umbra_vcpu *vcpu, u64 val)
 	return 0;
 }
 
+/* What the CPU does not know is #GP in the world switch, where nobody could take it. */
+static u64 spec_ctrl_bits(void)
+{
+	return (boot_cpu_has(X86_FEATURE_AMD_IBRS) ? SPEC_CTRL_IBRS : 0) |
+	       (boot_cpu_has(X86_FEATURE_AMD_STIBP) ? SPEC_CTRL_STIBP : 0) |
+	       (boot_cpu_has(X86_FEATURE_AMD_SSBD) ? SPEC_CTRL_SSBD : 0);
+}
+
 static int set_spec_ctrl(struct umbra_vcpu *vcpu, u64 val, bool host)
 {
 	if (!host && !vcpu->arch.limits.spec_ctrl)
 		return -EINVAL;
-	if (val & ~(u64)(SPEC_CTRL_IBRS | SPEC_CTRL_STIBP | SPEC_CTRL_SSBD))
+	if (val & ~spec_ctrl_bits())
 		return -EINVAL;
 	if (val && !cpu_feature_enabled(X86_FEATURE_MSR_SPEC_CTRL))
 		return -EINVAL;
@@ -279,6 +289,9 @@ int umbra_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 val, bool host)
 		arch->msr_tsc_aux = val;
 		umbra_backend->sync_tsc(vcpu);
 		return 0;
+	case MSR_MTRRcap:
+		/* Read-only, but part of what a restore gives back. */
+		return host && val == MTRRCAP ? 0 : -EINVAL;
 	case MSR_IA32_APICBASE:
 		if (val & arch->limits.gpa_rsvd)
 			return -EINVAL;

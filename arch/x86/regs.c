@@ -11,6 +11,7 @@
 #include <linux/uaccess.h>
 #include <asm/fpu/types.h>
 
+#include "shadow.h"
 #include "walk.h"
 
 #define CR0_BITS	(X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | \
@@ -121,8 +122,11 @@ int umbra_set_cr(struct umbra_vcpu *vcpu, unsigned int nr, u64 val)
 	}
 	if (err)
 		return err;
+	if (nr != 2)
+		umbra_shadow_changed(vcpu);
 	umbra_backend->sync_cr(vcpu);
-	umbra_backend->flush(vcpu);
+	if (!umbra_shadowed(vcpu))
+		umbra_backend->flush(vcpu);
 	return 0;
 }
 
@@ -200,6 +204,7 @@ int umbra_set_efer(struct umbra_vcpu *vcpu, u64 efer, bool host)
 	if (!host && (arch->cr0 & X86_CR0_PG) && ((efer ^ arch->efer) & EFER_LME))
 		return -EINVAL;
 	arch->efer = (efer & ~(u64)EFER_LMA) | (arch->efer & EFER_LMA);
+	umbra_shadow_changed(vcpu);
 	umbra_backend->sync_cr(vcpu);
 	umbra_backend->flush(vcpu);
 	return 0;
@@ -347,6 +352,7 @@ static long set_sregs(struct umbra_vcpu *vcpu, const struct kvm_sregs *s)
 	vcpu->run->cr8 = s->cr8;
 	arch->efer = s->efer;
 	arch->apic_base = s->apic_base;
+	umbra_shadow_changed(vcpu);
 	b->sync_cr(vcpu);
 	b->flush(vcpu);
 	b->set_segment(vcpu, UMBRA_SEG_CS, &s->cs);

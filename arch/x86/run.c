@@ -23,7 +23,7 @@
 #include <umbra/compat.h>
 #include <asm/fpu/api.h>
 
-#include "x86.h"
+#include "shadow.h"
 
 /*
  * Does the thread have something to do that the guest must wait for? Notifications
@@ -62,7 +62,8 @@ static __always_inline bool enter_once(struct umbra_vcpu *vcpu)
 	if (umbra_vcpu_enter_guest(&vcpu->mmu))
 		umbra_backend->flush(vcpu);
 	if (unlikely(thread_has_work() || local_softirq_pending() ||
-		     umbra_vcpu_kicked(&vcpu->mmu) || !__this_cpu_read(umbra_cpu_on))) {
+		     umbra_vcpu_kicked(&vcpu->mmu) || !__this_cpu_read(umbra_cpu_on) ||
+		     (umbra_shadowed(vcpu) && !umbra_shadow_root_good(vcpu)))) {
 		umbra_vcpu_left_guest(&vcpu->mmu);
 		local_irq_enable();
 		return false;
@@ -146,6 +147,21 @@ static int do_work(struct umbra_vcpu *vcpu)
 	return this_cpu_read(umbra_cpu_on) ? UMBRA_RUN_AGAIN : -EBUSY;
 }
 
+/* A guest whose CR3 leads out of memory can fetch nothing, not even a handler. */
+static int find_root(struct umbra_vcpu *vcpu)
+{
+	int r;
+
+	if (signal_pending(current))
+		return interrupted_by_signal(vcpu);
+	cond_resched();
+	r = umbra_shadow_load_root(vcpu);
+	if (r != -EFAULT)
+		return r;
+	vcpu->arch.triple_fault = true;
+	return 0;
+}
+
 static int run_loop(struct umbra_vcpu *vcpu)
 {
 	for (;;) {
@@ -153,6 +169,7 @@ static int run_loop(struct umbra_vcpu *vcpu)
 
 		if (unlikely(vcpu->arch.triple_fault)) {
 			vcpu->arch.triple_fault = false;
+			vcpu->arch.event.kind = UMBRA_EVENT_NONE;
 			vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 			return 0;
 		}
@@ -160,6 +177,12 @@ static int run_loop(struct umbra_vcpu *vcpu)
 			vcpu->stat.request_irq_exits++;
 			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			return 0;
+		}
+		if (umbra_shadowed(vcpu) && !umbra_shadow_root_good(vcpu)) {
+			r = find_root(vcpu);
+			if (r < 0)
+				return r;
+			continue;
 		}
 		r = run_inner(vcpu);
 		if (r == UMBRA_RUN_SLOW)

@@ -14,6 +14,7 @@
 #include <linux/uaccess.h>
 
 #include "emul.h"
+#include "shadow.h"
 
 #define PTE_P		BIT_ULL(0)
 #define PTE_W		BIT_ULL(1)
@@ -23,13 +24,6 @@
 #define PTE_PS		BIT_ULL(7)
 #define PTE_NX		BIT_ULL(63)
 #define PTE_PKEY_SHIFT	59
-
-#define PF_P		BIT(0)
-#define PF_W		BIT(1)
-#define PF_U		BIT(2)
-#define PF_RSVD		BIT(3)
-#define PF_I		BIT(4)
-#define PF_PK		BIT(5)
 
 /**
  * struct walk_format - one kind of page table
@@ -175,7 +169,7 @@ static bool denied(const struct umbra_arch_vcpu *arch, const struct umbra_walk *
 	bool user = (flags & UMBRA_WALK_USER) && !(flags & UMBRA_ACCESS_SYSTEM);
 
 	if (pkey_denies(arch, w, flags)) {
-		*error |= PF_PK;
+		*error |= UMBRA_PF_PK;
 		return true;
 	}
 	if (user && !(w->access & UMBRA_PERM_USER))
@@ -197,12 +191,14 @@ static int walk_fault(const struct umbra_arch_vcpu *arch, struct umbra_walk *w,
 		      unsigned int flags, u32 error)
 {
 	if (flags & UMBRA_ACCESS_WRITE)
-		error |= PF_W;
+		error |= UMBRA_PF_W;
 	if ((flags & UMBRA_WALK_USER) && !(flags & UMBRA_ACCESS_SYSTEM))
-		error |= PF_U;
+		error |= UMBRA_PF_U;
+	/* NX exists in entries of 8 bytes only, whatever EFER says. */
 	if ((flags & UMBRA_ACCESS_FETCH) &&
-	    ((arch->efer & EFER_NX) || (arch->cr4 & X86_CR4_SMEP)))
-		error |= PF_I;
+	    (((arch->efer & EFER_NX) && (arch->cr4 & X86_CR4_PAE)) ||
+	     (arch->cr4 & X86_CR4_SMEP)))
+		error |= UMBRA_PF_I;
 	w->error = error;
 	return UMBRA_WALK_FAULT;
 }
@@ -280,7 +276,7 @@ static __always_inline int walk_leaf(struct umbra_vcpu *vcpu,
 {
 	const struct umbra_arch_vcpu *arch = &vcpu->arch;
 	u64 gpte = w->entry[w->level - 1].gpte;
-	u32 error = PF_P;
+	u32 error = UMBRA_PF_P;
 
 	w->access = (all & PTE_W ? UMBRA_PERM_WRITE : 0) |
 		    (all & PTE_U ? UMBRA_PERM_USER : 0) |
@@ -323,6 +319,9 @@ static __always_inline int walk_tables(struct umbra_vcpu *vcpu,
 			return walk_fault(arch, w, flags, 0);
 		if (unlikely(f->pdpt && level == 3)) {
 			rsvd = (always & ADDR_MASK) | PDPTE_RSVD;
+			/* QEMU's CPU sets A where it walks these tables itself. */
+			if (!umbra_shadowed(vcpu))
+				rsvd &= ~PTE_A;
 		} else {
 			all &= gpte;
 			any |= gpte;
@@ -330,7 +329,7 @@ static __always_inline int walk_tables(struct umbra_vcpu *vcpu,
 				rsvd |= reserved_large(arch, f, level);
 		}
 		if (unlikely(gpte & rsvd))
-			return walk_fault(arch, w, flags, PF_P | PF_RSVD);
+			return walk_fault(arch, w, flags, UMBRA_PF_P | UMBRA_PF_RSVD);
 		if (level == 1 || ((gpte & PTE_PS) && (f->leaf_levels & BIT(level))))
 			break;
 		table = gpte & addr_mask;
@@ -383,6 +382,84 @@ enum umbra_walk_result umbra_walk(struct umbra_vcpu *vcpu, u64 gva,
 	return r;
 }
 
+/* Where the root table is, by CR3. */
+gpa_t umbra_cr3_table(const struct umbra_vcpu *vcpu)
+{
+	return vcpu->arch.cr3 & walk_format(&vcpu->arch)->cr3_mask;
+}
+
+/* UMBRA_PERM_* of one entry. */
+unsigned int umbra_gpte_access(const struct umbra_vcpu *vcpu, u64 gpte)
+{
+	return (gpte & PTE_W ? UMBRA_PERM_WRITE : 0) |
+	       (gpte & PTE_U ? UMBRA_PERM_USER : 0) |
+	       (walk_format(&vcpu->arch)->wide && (gpte & PTE_NX) ? 0 : UMBRA_PERM_EXEC);
+}
+
+/* Could a walk use this entry of the last level, and need set nothing in it? */
+bool umbra_gpte_usable(const struct umbra_vcpu *vcpu, u64 gpte)
+{
+	const struct walk_format *f = walk_format(&vcpu->arch);
+
+	return (gpte & PTE_P) && (gpte & PTE_A) &&
+	       !(gpte & reserved_always(&vcpu->arch, f, f->wide));
+}
+
+/* The frame that an entry of the last level names. */
+gfn_t umbra_gpte_gfn(const struct umbra_vcpu *vcpu, u64 gpte)
+{
+	return leaf_gpa(walk_format(&vcpu->arch), 1, gpte, 0) >> PAGE_SHIFT;
+}
+
+/**
+ * umbra_read_gptes() - entries that are neighbours in a guest's table
+ * @vcpu: the vCPU; mmu->srcu held; does not sleep
+ * @gpa: of one entry
+ * @at: how many of them come before it; all are in one page
+ * @count: how many
+ * @gptes: result
+ *
+ * Return: 0, or -EFAULT when they are not at hand.
+ */
+int umbra_read_gptes(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int at,
+		     unsigned int count, u64 *gptes)
+{
+	bool wide = walk_format(&vcpu->arch)->wide;
+	struct umbra_memslot *slot = NULL;
+	unsigned int i;
+	int err = 0;
+
+	gpa -= at * (wide ? 8 : 4);
+	pagefault_disable();
+	for (i = 0; i < count && !err; i++, gpa += wide ? 8 : 4)
+		err = read_gpte(vcpu, wide, gpa, &slot, UMBRA_WALK_ATOMIC, &gptes[i]);
+	pagefault_enable();
+	return err ? -EFAULT : 0;
+}
+
+/**
+ * umbra_walk_changed() - has the guest changed an entry since the walk?
+ * @vcpu: the vCPU; mmu->srcu held; does not sleep
+ * @walk: the walk
+ *
+ * Also true when an entry cannot be read without sleeping.
+ */
+bool umbra_walk_changed(struct umbra_vcpu *vcpu, const struct umbra_walk *walk)
+{
+	bool wide = walk_format(&vcpu->arch)->wide, changed = false;
+	struct umbra_memslot *slot = NULL;
+	int level;
+	u64 gpte;
+
+	pagefault_disable();
+	for (level = walk->top; level && level >= walk->level && !changed; level--)
+		changed = read_gpte(vcpu, wide, walk->entry[level - 1].gpa, &slot,
+				    UMBRA_WALK_ATOMIC, &gpte) ||
+			  gpte != walk->entry[level - 1].gpte;
+	pagefault_enable();
+	return changed;
+}
+
 /* UMBRA_WALK_USER if the guest is at CPL 3. */
 unsigned int umbra_walk_flags(struct umbra_vcpu *vcpu)
 {
@@ -390,14 +467,15 @@ unsigned int umbra_walk_flags(struct umbra_vcpu *vcpu)
 }
 
 /**
- * umbra_peek_insn() - the first two bytes of the current instruction
+ * umbra_peek_insn() - the first bytes of the current instruction
  * @vcpu: the vCPU; mmu->srcu held
- * @bytes: result, little endian
+ * @bytes: result
+ * @n: how many
  *
  * Never sleeps, changes nothing. Return: 0, or -EAGAIN when the long way
- * (umbra_skip_insn()) must be taken.
+ * (the emulator's decoder) must be taken.
  */
-int umbra_peek_insn(struct umbra_vcpu *vcpu, u16 *bytes)
+int umbra_peek_insn(struct umbra_vcpu *vcpu, u8 *bytes, unsigned int n)
 {
 	struct umbra_walk *walk = &vcpu->arch.emul->walk;
 	u64 gva = umbra_linear_rip(vcpu);
@@ -405,7 +483,7 @@ int umbra_peek_insn(struct umbra_vcpu *vcpu, u16 *bytes)
 	void __user *hva;
 	int err;
 
-	if (unlikely(offset_in_page(gva) == PAGE_SIZE - 1))
+	if (unlikely(offset_in_page(gva) + n > PAGE_SIZE))
 		return -EAGAIN;
 	if (umbra_walk(vcpu, gva, umbra_walk_flags(vcpu) | UMBRA_ACCESS_FETCH |
 		       UMBRA_WALK_ATOMIC | UMBRA_WALK_PEEK, walk))
@@ -414,7 +492,7 @@ int umbra_peek_insn(struct umbra_vcpu *vcpu, u16 *bytes)
 	if (!hva)
 		return -EAGAIN;
 	pagefault_disable();
-	err = __get_user(*bytes, (u16 __user *)hva);
+	err = __copy_from_user_inatomic(bytes, hva, n);
 	pagefault_enable();
 	return err ? -EAGAIN : 0;
 }

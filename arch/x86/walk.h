@@ -18,6 +18,14 @@
 
 #define UMBRA_WALK_LEVELS	5
 
+/* Bits of a #PF error code (APM volume 2, 8.4.2). */
+#define UMBRA_PF_P		BIT(0)
+#define UMBRA_PF_W		BIT(1)
+#define UMBRA_PF_U		BIT(2)
+#define UMBRA_PF_RSVD		BIT(3)
+#define UMBRA_PF_I		BIT(4)
+#define UMBRA_PF_PK		BIT(5)
+
 /* umbra_walk.access */
 #define UMBRA_PERM_WRITE	BIT(0)
 #define UMBRA_PERM_USER		BIT(1)
@@ -65,7 +73,14 @@ enum umbra_walk_result {
 
 enum umbra_walk_result umbra_walk(struct umbra_vcpu *vcpu, u64 gva,
 				  unsigned int flags, struct umbra_walk *walk);
-int umbra_peek_insn(struct umbra_vcpu *vcpu, u16 *bytes);
+gpa_t umbra_cr3_table(const struct umbra_vcpu *vcpu);
+unsigned int umbra_gpte_access(const struct umbra_vcpu *vcpu, u64 gpte);
+bool umbra_gpte_usable(const struct umbra_vcpu *vcpu, u64 gpte);
+gfn_t umbra_gpte_gfn(const struct umbra_vcpu *vcpu, u64 gpte);
+int umbra_read_gptes(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int at,
+		     unsigned int count, u64 *gptes);
+bool umbra_walk_changed(struct umbra_vcpu *vcpu, const struct umbra_walk *walk);
+int umbra_peek_insn(struct umbra_vcpu *vcpu, u8 *bytes, unsigned int n);
 unsigned int umbra_walk_flags(struct umbra_vcpu *vcpu);
 
 #endif

@@ -206,6 +206,12 @@ int umbra_report_emulation(struct umbra_vcpu *vcpu, const u8 *insn, unsigned int
 int umbra_report_internal(struct umbra_vcpu *vcpu, u32 suberror, unsigned int n,
 			  const u64 *data);
 
+/* Of an emulation that ended in userspace: was it because nobody can do it? */
+static inline bool umbra_emulation_failed(const struct umbra_vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->run->exit_reason) == KVM_EXIT_INTERNAL_ERROR;
+}
+
 /* Does the guest reach PKRU, by WRPKRU or XRSTOR? */
 static __always_inline bool umbra_pkru_used(const struct umbra_vcpu *vcpu)
 {

@@ -65,7 +65,8 @@ struct umbra_mmu_config {
  *	own page tables was under way
  * @reserved: zero
  *
- * UMBRA_AUDIT: 0 whatever the verdict, -EPERM with module parameter audit=0.
+ * UMBRA_AUDIT: 0 whatever the verdict, -EPERM with module parameter audit=0 and
+ * without CAP_SYS_ADMIN.
  */
 struct umbra_audit {
 	__u64 violations;

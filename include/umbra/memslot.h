@@ -10,6 +10,8 @@
  * - @hva_node stands in mmu->hva_tree from before a slot is published until it is
  *   marked gone. Both happen with mmu->lock held for writing, which is why a
  *   notifier that holds mmu->lock sees each slot that can still gain mappings.
+ * - @maps is the MMU's, made when it first needs it; a slot that takes another's place
+ *   at the same gfns takes its maps over.
  * - @gone is set once, with mmu->lock held for writing. No spte is installed for
  *   a slot that is gone.
  */
@@ -20,6 +22,7 @@
 #include <linux/interval_tree.h>
 #include <linux/slab.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <uapi/linux/kvm.h>
 #include <umbra/types.h>
 
@@ -36,6 +39,7 @@ struct umbra_memslot {
 	u32 flags;			/* KVM_MEM_* */
 	u32 id;
 	bool gone;
+	void *maps;			/* kvfree()d with the slot; or NULL */
 	struct interval_tree_node hva_node;
 };
 
@@ -59,7 +63,10 @@ static inline bool umbra_slot_holds(const struct umbra_memslot *slot, gfn_t gfn)
 static inline unsigned long umbra_slot_hva(const struct umbra_memslot *slot,
 					   gfn_t gfn)
 {
-	return slot->userspace_addr + ((gfn - slot->base_gfn) << PAGE_SHIFT);
+	/* The gfn is the guest's choice, and whether the slot holds it is predicted. */
+	unsigned long page = array_index_nospec(gfn - slot->base_gfn, slot->npages);
+
+	return slot->userspace_addr + (page << PAGE_SHIFT);
 }
 
 static inline gfn_t umbra_slot_gfn(const struct umbra_memslot *slot,
@@ -71,6 +78,7 @@ static inline gfn_t umbra_slot_gfn(const struct umbra_memslot *slot,
 static inline void umbra_memslot_free(struct umbra_memslot *slot)
 {
 	kvfree(slot->dirty_bitmap);
+	kvfree(slot->maps);
 	kfree(slot);
 }
 

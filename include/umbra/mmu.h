@@ -4,7 +4,7 @@
  * guest-physical address space; struct umbra_mmu_vcpu is one vCPU's part in it.
  *
  * Locks, outermost first:
- *   vcpu mutex -> mmu->slots_lock -> mmap_lock (inside pfn/) -> mmu->srcu (read)
+ *   vcpu mutex -> mmu->slots_lock -> mmu->srcu (read) -> mmap_lock (inside pfn/)
  *   -> mmu->lock -> an architecture's own small locks.
  * Nothing is allocated under mmu->lock. Interrupts stay on under it, because who
  * holds it may wait for other CPUs to leave the guest.
@@ -53,8 +53,8 @@ int umbra_cache_topup(struct umbra_mmu *mmu, struct umbra_cache *cache,
 void *umbra_cache_take(struct umbra_cache *cache);
 void umbra_cache_give_back(struct umbra_cache *cache, void *table);
 void umbra_cache_empty(struct umbra_mmu *mmu, struct umbra_cache *cache);
-void *umbra_table_alloc(struct umbra_mmu *mmu);
-void umbra_table_free(struct umbra_mmu *mmu, void *table);
+void *umbra_table_alloc(struct umbra_mmu *mmu, unsigned int order);
+void umbra_table_free(struct umbra_mmu *mmu, void *table, unsigned int order);
 #ifdef UMBRA_TEST
 void umbra_cache_fail_in(u64 n);
 #endif
@@ -119,9 +119,12 @@ struct umbra_audit_run {
  * @name: for dmesg and debugfs
  * @init: make the empty root, before the first vCPU; may sleep; 0 or -ENOMEM
  * @destroy: free all that is left; nobody else can see the MMU; may sleep
- * @fast: without mmu->lock, restore what aging or write protection took away
+ * @fast: may be NULL; without mmu->lock, restore what aging or write protection took away
  *	from a translation that is there; mmu->srcu held. True when the access can
  *	be repeated.
+ * @alone: @map needs mmu->lock for writing
+ * @prepared: is there all that @map may need besides the page?
+ * @prepare: see to it; no lock held, may sleep; 0 or -ENOMEM
  * @map: install the faulting page, and neighbours that the host has. mmu->lock is
  *	held for reading and umbra_fault_stale() was asked. A fault whose page is
  *	known (fault->page.pfn is a frame) maps that; otherwise the host's page
@@ -142,6 +145,8 @@ struct umbra_audit_run {
  *	page tables; slots_lock held; sleeps
  * @reap: free what was unlinked, after all walkers of it have left
  * @zap_all: remove every mapping and flush; sleeps
+ * @written: guest memory was written by this module, within one page; mmu->srcu held,
+ *	does not sleep; may be NULL
  * @gfn_info: fill level, flags, pfn, spte and count; mmu->lock held for reading
  * @audit: check every entry; mmu->lock held for writing
  * @dump: print the tables; mmu->lock held for reading
@@ -154,6 +159,9 @@ struct umbra_mmu_ops {
 	int (*init)(struct umbra_mmu *mmu);
 	void (*destroy)(struct umbra_mmu *mmu);
 	bool (*fast)(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault);
+	bool alone;
+	bool (*prepared)(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault);
+	int (*prepare)(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault);
 	int (*map)(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault);
 	int (*map_exclusive)(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault);
 	bool (*unmap)(struct umbra_mmu *mmu, const struct umbra_gfn_range *range);
@@ -166,6 +174,7 @@ struct umbra_mmu_ops {
 	void (*zap_slot)(struct umbra_mmu *mmu, struct umbra_memslot *slot);
 	void (*reap)(struct umbra_mmu *mmu);
 	void (*zap_all)(struct umbra_mmu *mmu);
+	void (*written)(struct umbra_mmu *mmu, gpa_t gpa, size_t len);
 	void (*gfn_info)(struct umbra_mmu *mmu, struct umbra_gfn_info *info);
 	void (*audit)(struct umbra_audit_run *run);
 	void (*dump)(struct umbra_mmu *mmu, struct seq_file *m);
@@ -300,6 +309,8 @@ int umbra_dirty_log_get(struct umbra_mmu *mmu, struct umbra_memslot *slot,
 int umbra_guest_read(struct umbra_mmu *mmu, gpa_t gpa, void *data, size_t len);
 int umbra_guest_write(struct umbra_mmu *mmu, gpa_t gpa, const void *data,
 		      size_t len);
+void umbra_guest_written(struct umbra_mmu *mmu, struct umbra_memslot *slot, gpa_t gpa,
+			 size_t len);
 int umbra_guest_read_atomic(struct umbra_mmu *mmu, gpa_t gpa, void *data,
 			    size_t len);
 

@@ -41,6 +41,7 @@ static inline bool umbra_pfn_is_error(u64 pfn)
  * struct umbra_refs - references that a VM has taken and given back
  * @taken: references taken
  * @released: references given back
+ * @mm: the process's memory, whose count of pinned pages they are part of
  *
  * Their difference is what sptes hold: zero under policy notified whenever no
  * fault is under way, and zero under any policy once the VM is gone.
@@ -48,6 +49,7 @@ static inline bool umbra_pfn_is_error(u64 pfn)
 struct umbra_refs {
 	atomic64_t taken;
 	atomic64_t released;
+	struct mm_struct *mm;
 };
 
 /**

@@ -17,6 +17,12 @@
 #include <linux/build_bug.h>
 #include <umbra/types.h>
 
+struct umbra_audit_run;
+struct umbra_fault;
+struct umbra_memslot;
+struct umbra_mmu;
+struct umbra_test_hook;
+
 #define SPTE_P		BIT_ULL(0)	/* present */
 #define SPTE_W		BIT_ULL(1)	/* writable */
 #define SPTE_U		BIT_ULL(2)	/* user: always set */
@@ -34,9 +40,13 @@
 /* P was taken away to see the next access. */
 #define SPTE_TRACK	BIT_ULL(52)
 
+#define SPTE_NX		BIT_ULL(63)	/* no fetches */
+#define SPTE_PKEY	GENMASK_ULL(62, 59)	/* protection key */
+
 #define SPTE_PFN_MASK	GENMASK_ULL(51, PAGE_SHIFT)
 
-#define SPTE_HW_BITS	(SPTE_P | SPTE_W | SPTE_U | SPTE_A | SPTE_D | SPTE_LARGE)
+#define SPTE_HW_BITS	(SPTE_P | SPTE_W | SPTE_U | SPTE_A | SPTE_D | SPTE_LARGE | \
+			 SPTE_NX | SPTE_PKEY)
 #define SPTE_SW_BITS	(SPTE_HOST_W | SPTE_PAGE | SPTE_PINNED | SPTE_TRACK)
 
 static_assert(!(SPTE_HW_BITS & SPTE_SW_BITS));
@@ -70,6 +80,20 @@ static inline u64 *spte_child(u64 spte)
 {
 	return __va(spte & SPTE_PFN_MASK);
 }
+
+/* spte.c */
+void spte_account(struct umbra_mmu *mmu, gfn_t gfn, int level, u64 old, u64 spte);
+int spte_goal_level(const struct umbra_fault *fault, int max);
+bool spte_host_is_huge(struct umbra_mmu *mmu, const struct umbra_memslot *slot, gfn_t gfn);
+
+/* spte_audit.c */
+void spte_audit_leaf(struct umbra_audit_run *run, gfn_t gfn, int level, u64 spte);
+
+#ifdef UMBRA_TEST
+/* spte_hook.c */
+int spte_hook(struct umbra_mmu *mmu, const struct umbra_test_hook *hook);
+u64 spte_spoiled(struct umbra_mmu *mmu, u32 hook, u64 spte);
+#endif
 
 /* Would the hardware let this access through? */
 static inline bool spte_allows(u64 spte, bool write)

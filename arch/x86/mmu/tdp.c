@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The TDP MMU: its tables, the accounts of its leaves, and its operations.
- *
- * tdp_account() is the one funnel for changes of a leaf: whoever installs, changes
- * or clears one reports the old and the new value there, and counters, the host's
- * page flags and the references of policy pinned follow from the two values.
+ * The TDP MMU: its tables, and its operations. Each change of a leaf is reported to
+ * spte_account().
  *
  * Locks: as tdp.h says of the tables.
  */
 #include <linux/moduleparam.h>
 #include <linux/srcu.h>
 #include <umbra/arch.h>
-#include <umbra/trace.h>
 #include "tdp.h"
 
 static bool tdp = true;
@@ -31,6 +27,11 @@ void umbra_tdp_setup(const struct umbra_tdp_caps *caps)
 		return;
 	tdp_caps = *caps;
 	tdp_caps.ad &= ad;
+}
+
+bool umbra_mmu_has_ad(const struct umbra_mmu *mmu)
+{
+	return mmu->mode == UMBRA_MMU_SHADOW || tdp_caps.ad;
 }
 
 /* The mapped leaf that translates @gfn, or NULL. mmu->lock or mmu->srcu held. */
@@ -55,59 +56,13 @@ u64 *tdp_find(struct umbra_mmu *mmu, gfn_t gfn, int *level)
 	return NULL;
 }
 
-/*
- * Without A and D bits in hardware, that the guest could use a page counts as that
- * it did.
- */
-static void tell_host(u64 spte)
-{
-	u64 pfn = spte_pfn(spte);
-
-	if (!(spte & SPTE_PAGE))
-		return;
-	if (spte & (tdp_caps.ad ? SPTE_D : SPTE_W))
-		umbra_pfn_set_dirty(pfn);
-	if (spte & (tdp_caps.ad ? SPTE_A : SPTE_P))
-		umbra_pfn_set_accessed(pfn);
-}
-
-/**
- * tdp_account() - a leaf was changed
- * @mmu: the MMU; mmu->lock held
- * @gfn: first gfn of the leaf
- * @level: its level
- * @old: what the entry was: a leaf, or not mapped
- * @spte: what it is now: a leaf, or not mapped
- */
-void tdp_account(struct umbra_mmu *mmu, gfn_t gfn, int level, u64 old, u64 spte)
-{
-	bool was = spte_is_mapped(old), is = spte_is_mapped(spte);
-
-	if (was && (!is || spte_pfn(old) != spte_pfn(spte))) {
-		tell_host(old);
-		if (old & SPTE_PINNED)
-			umbra_pfn_unmapped(&mmu->refs, spte_pfn(old));
-	}
-	if (is && !was) {
-		atomic64_inc(&mmu->stat.pages[level - 1]);
-		trace_umbra_map(mmu->id, gfn, level, spte, spte & SPTE_W);
-		pr_debug("map: vm %u gfn %llx level %d spte %llx\n", mmu->id, gfn,
-			 level, spte);
-	} else if (was && !is) {
-		atomic64_dec(&mmu->stat.pages[level - 1]);
-		trace_umbra_zap(mmu->id, gfn, level, old);
-		pr_debug("unmap: vm %u gfn %llx level %d spte %llx\n", mmu->id, gfn,
-			 level, old);
-	}
-}
-
 /* Clear a mapped leaf; mmu->lock held for writing. The caller owes a flush. */
 void tdp_clear_leaf(struct umbra_mmu *mmu, u64 *sptep, gfn_t gfn, int level)
 {
 	/* The hardware, and lockless faults, may be setting bits right now. */
 	u64 old = xchg(sptep, 0);
 
-	tdp_account(mmu, gfn, level, old, 0);
+	spte_account(mmu, gfn, level, old, 0);
 }
 
 static void free_table_rcu(struct rcu_head *rcu)
@@ -115,7 +70,7 @@ static void free_table_rcu(struct rcu_head *rcu)
 	struct page *page = container_of(rcu, struct page, rcu_head);
 
 	umbra_table_free((struct umbra_mmu *)page_private(page),
-			 page_address(page));
+			 page_address(page), 0);
 }
 
 /*
@@ -135,7 +90,7 @@ void tdp_free_later(struct umbra_mmu *mmu, struct list_head *doomed)
 
 static int tdp_init(struct umbra_mmu *mmu)
 {
-	u64 *root = umbra_table_alloc(mmu);
+	u64 *root = umbra_table_alloc(mmu, 0);
 
 	if (!root)
 		return -ENOMEM;
@@ -155,7 +110,7 @@ static void free_tables(struct umbra_mmu *mmu, u64 *table, int level)
 	for (i = 0; level > UMBRA_LEVEL_4K && i < TDP_ENTRIES; i++)
 		if (spte_is_table(table[i], level))
 			free_tables(mmu, spte_child(table[i]), level - 1);
-	umbra_table_free(mmu, table);
+	umbra_table_free(mmu, table, 0);
 }
 
 static void tdp_destroy(struct umbra_mmu *mmu)
@@ -172,6 +127,8 @@ static const struct umbra_mmu_ops umbra_tdp_ops = {
 	.init		= tdp_init,
 	.destroy	= tdp_destroy,
 	.fast		= tdp_fast,
+	.prepared	= tdp_prepared,
+	.prepare	= tdp_prepare,
 	.map		= tdp_map,
 	.map_exclusive	= tdp_map_exclusive,
 	.unmap		= tdp_unmap,
@@ -193,15 +150,19 @@ static const struct umbra_mmu_ops umbra_tdp_ops = {
 
 const struct umbra_mmu_ops *umbra_arch_mmu_ops(u32 mode)
 {
-	return mode == UMBRA_MMU_TDP && tdp_caps.levels ? &umbra_tdp_ops : NULL;
+	if (mode == UMBRA_MMU_SHADOW)
+		return &umbra_shadow_ops;
+	return tdp_caps.levels ? &umbra_tdp_ops : NULL;
 }
 
 u32 umbra_arch_default_mode(void)
 {
-	return tdp ? UMBRA_MMU_TDP : UMBRA_MMU_SHADOW;
+	return tdp && tdp_caps.levels ? UMBRA_MMU_TDP : UMBRA_MMU_SHADOW;
 }
 
 u64 umbra_arch_max_gfn(u32 mode)
 {
-	return 1ULL << (tdp_caps.phys_bits - PAGE_SHIFT);
+	int bits = mode == UMBRA_MMU_TDP ? tdp_caps.phys_bits : boot_cpu_data.x86_phys_bits;
+
+	return 1ULL << (bits - PAGE_SHIFT);
 }

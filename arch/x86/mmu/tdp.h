@@ -10,7 +10,7 @@
  *   held for writing anything may happen to it. Without the lock, under mmu->srcu,
  *   a mapped leaf may gain P, W, A and D by compare-and-exchange.
  * - A table that is unlinked stays readable until mmu->srcu's readers have left.
- * - Each change of a leaf goes through tdp_account().
+ * - Each change of a leaf goes through spte_account().
  */
 #ifndef _UMBRA_TDP_H
 #define _UMBRA_TDP_H
@@ -76,12 +76,13 @@ void tdp_iter_again(struct tdp_iter *it);
 
 /* tdp.c */
 u64 *tdp_find(struct umbra_mmu *mmu, gfn_t gfn, int *level);
-void tdp_account(struct umbra_mmu *mmu, gfn_t gfn, int level, u64 old, u64 spte);
 void tdp_clear_leaf(struct umbra_mmu *mmu, u64 *sptep, gfn_t gfn, int level);
 void tdp_free_later(struct umbra_mmu *mmu, struct list_head *doomed);
 
 /* tdp_map.c */
 bool tdp_fast(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault);
+bool tdp_prepared(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault);
+int tdp_prepare(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault);
 int tdp_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault);
 int tdp_map_exclusive(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault);
 

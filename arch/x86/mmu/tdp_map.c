@@ -17,6 +17,9 @@
 #include <linux/moduleparam.h>
 #include "tdp.h"
 
+/* Page-table pages that one fault can need: all levels but the root. */
+#define FAULT_TABLES 4
+
 /* Neighbours looked at for one fault, the page itself included. */
 #define AROUND_MAX 64
 
@@ -60,31 +63,6 @@ static u64 make_spte(const struct umbra_memslot *slot, u64 pfn, int level,
 			spte |= SPTE_D;
 	}
 	return spte;
-}
-
-/*
- * The largest mapping that host and slot allow around the fault: the host's own
- * size, if the whole of it is in the slot and lies at the same offset in guest and
- * host. A slot that logs dirty pages is mapped by base pages.
- */
-static int goal_level(const struct umbra_fault *fault, int host_level)
-{
-	const struct umbra_memslot *slot = fault->slot;
-	int level = min(host_level, tdp_caps.max_level);
-
-	if (umbra_slot_logs(slot))
-		return UMBRA_LEVEL_4K;
-	for (; level > UMBRA_LEVEL_4K; level--) {
-		u64 pages = umbra_level_pages(level);
-		gfn_t base = umbra_level_base(fault->gfn, level);
-
-		if (((fault->hva >> PAGE_SHIFT) ^ fault->gfn) & (pages - 1))
-			continue;
-		if (umbra_slot_holds(slot, base) &&
-		    umbra_slot_holds(slot, base + pages - 1))
-			break;
-	}
-	return max(level, UMBRA_LEVEL_4K);
 }
 
 /*
@@ -147,7 +125,7 @@ static int install(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault, u64 *sp
 	}
 	if (!try_cmpxchg64(sptep, &old, spte))
 		return UMBRA_FAULT_RETRY;
-	tdp_account(mv->mmu, umbra_level_base(fault->gfn, level), level, old, spte);
+	spte_account(mv->mmu, umbra_level_base(fault->gfn, level), level, old, spte);
 	if (umbra_slot_logs(fault->slot) && fault->write)
 		log_write(fault, spte);
 	if (spte & SPTE_PINNED)
@@ -207,7 +185,7 @@ static void map_around(struct umbra_mmu_vcpu *mv, const struct umbra_fault *faul
 				 page[i].writable, false, false) | SPTE_PAGE;
 		if (!try_cmpxchg64(sptep, &old, spte))
 			continue;
-		tdp_account(mv->mmu, first + i, UMBRA_LEVEL_4K, 0, spte);
+		spte_account(mv->mmu, first + i, UMBRA_LEVEL_4K, 0, spte);
 		mv->stat.pf_around++;
 	}
 }
@@ -225,7 +203,7 @@ static int map_from_host(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 	if (!host_level || !page.present || (fault->write && !page.writable))
 		return UMBRA_FAULT_SLEEP;
 
-	level = goal_level(fault, host_level);
+	level = spte_goal_level(fault, min(host_level, tdp_caps.max_level));
 	sptep = descend(mv, fault->gfn, level);
 	if (!sptep)
 		return UMBRA_FAULT_SLEEP;
@@ -251,7 +229,7 @@ static u64 spte_for_page(struct umbra_mmu *mmu, struct umbra_fault *fault, int *
 		if (!host_level || !page.present || page.pfn != pfn->pfn)
 			host_level = UMBRA_LEVEL_4K;
 	}
-	*level = goal_level(fault, host_level);
+	*level = spte_goal_level(fault, min(host_level, tdp_caps.max_level));
 	frame = pfn->pfn & ~(umbra_level_pages(*level) - 1);
 	spte = make_spte(fault->slot, frame, *level, pfn->writable, fault->write, true);
 	if (pfn->counted)
@@ -259,6 +237,17 @@ static u64 spte_for_page(struct umbra_mmu *mmu, struct umbra_fault *fault, int *
 	if (pfn->counted && mmu->policy == UMBRA_POLICY_PINNED)
 		spte |= SPTE_PINNED;
 	return spte;
+}
+
+/* @prepared and @prepare of struct umbra_mmu_ops */
+bool tdp_prepared(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault)
+{
+	return mv->cache.count >= FAULT_TABLES;
+}
+
+int tdp_prepare(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault)
+{
+	return umbra_cache_topup(mv->mmu, &mv->cache, FAULT_TABLES);
 }
 
 /* @map of struct umbra_mmu_ops */
@@ -388,7 +377,7 @@ bool tdp_fast(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 	if (!spte_allows(new, fault->write))
 		return false;
 	if (try_cmpxchg64(sptep, &spte, new)) {
-		tdp_account(mv->mmu, fault->gfn, level, spte, new);
+		spte_account(mv->mmu, fault->gfn, level, spte, new);
 		if (fault->write)
 			log_write(fault, new);
 	}

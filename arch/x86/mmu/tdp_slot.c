@@ -124,18 +124,19 @@ static gfn_t wrprot_stretch(struct umbra_mmu *mmu, gfn_t gfn, gfn_t end,
 void tdp_wrprot_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot)
 {
 	gfn_t gfn = slot->base_gfn, end = slot->base_gfn + slot->npages;
-	bool flush = false;
 
 	while (gfn < end) {
 		bool may_split = !umbra_cache_topup(mmu, &mmu->split_cache, 1);
+		bool flush = false;
 
 		write_lock(&mmu->lock);
 		gfn = wrprot_stretch(mmu, gfn, end, may_split, &flush);
+		/* A leaf that was cleared is none to the notifier: its page may go. */
+		if (flush)
+			umbra_mmu_flush(mmu);
 		write_unlock(&mmu->lock);
 		cond_resched();
 	}
-	if (flush)
-		umbra_mmu_flush(mmu);
 }
 
 /*
@@ -205,6 +206,9 @@ static void zap_below(struct umbra_mmu *mmu, const struct umbra_memslot *slot,
 		}
 		if (level > UMBRA_LEVEL_2M)
 			zap_below(mmu, slot, spte_child(spte), level - 1, gfn, flush);
+		/* The lock may have been dropped inside. */
+		if (!spte_is_table(READ_ONCE(table[i]), level))
+			continue;
 		if (umbra_slot_holds(slot, gfn) &&
 		    umbra_slot_holds(slot, gfn + umbra_level_pages(level) - 1)) {
 			tdp_unlink_table(mmu, &table[i], gfn, level, &mmu->arch.doomed);
@@ -241,21 +245,7 @@ void tdp_reap(struct umbra_mmu *mmu)
 	list_splice_init(&mmu->arch.doomed, &doomed);
 	write_unlock(&mmu->lock);
 	list_for_each_entry_safe(page, next, &doomed, lru)
-		umbra_table_free(mmu, page_address(page));
-}
-
-/* Does the host map by huge pages what this table, inside the slot, maps small? */
-static bool host_is_huge(struct umbra_mmu *mmu, const struct umbra_memslot *slot,
-			 gfn_t gfn)
-{
-	const u64 pages = umbra_level_pages(UMBRA_LEVEL_2M);
-	unsigned long hva = umbra_slot_hva(slot, gfn);
-	struct umbra_host_page page;
-
-	return umbra_slot_holds(slot, gfn) && umbra_slot_holds(slot, gfn + pages - 1) &&
-	       !((hva >> PAGE_SHIFT) & (pages - 1)) &&
-	       !umbra_notifier_covers(&mmu->notifier, hva, pages << PAGE_SHIFT) &&
-	       umbra_hostpt_scan(mmu->mm, hva, &page, 1) > UMBRA_LEVEL_4K;
+		umbra_table_free(mmu, page_address(page), 0);
 }
 
 /* @merge_slot of struct umbra_mmu_ops */
@@ -274,7 +264,7 @@ void tdp_merge_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot)
 		if (it.sptep && it.level == UMBRA_LEVEL_4K) {
 			gfn_t base = umbra_level_base(it.gfn, UMBRA_LEVEL_2M);
 
-			if (host_is_huge(mmu, slot, base)) {
+			if (spte_host_is_huge(mmu, slot, base)) {
 				tdp_unlink_table(mmu, tdp_parent(it.tables[1]), base,
 						 UMBRA_LEVEL_2M, &doomed);
 				umbra_mmu_flush(mmu);

@@ -13,6 +13,7 @@
 #include <asm/msr-index.h>
 
 #include "svm.h"
+#include "../shadow.h"
 #include "../walk.h"
 
 /* EXITINFO1 of a nested page fault (APM 15.25.6). */
@@ -41,7 +42,7 @@ static __always_inline int svm_skip(struct umbra_vcpu *vcpu, u16 opcode, bool at
 		return umbra_skip_insn(vcpu, atomic);
 	if (umbra_svm_caps.nrips && vmcb->control.next_rip)
 		arch->rip = vmcb->control.next_rip;
-	else if (!umbra_peek_insn(vcpu, &bytes) && bytes == opcode)
+	else if (!umbra_peek_insn(vcpu, (u8 *)&bytes, sizeof(bytes)) && bytes == opcode)
 		arch->rip += 2;
 	else
 		return umbra_skip_insn(vcpu, atomic);
@@ -96,6 +97,34 @@ static int exit_wrmsr(struct umbra_vcpu *vcpu, bool atomic)
 		vcpu->arch.rip = rip;
 		umbra_queue_gp(vcpu);
 	}
+	return UMBRA_RUN_AGAIN;
+}
+
+/*
+ * MOV to CR3, plain and with REX, which is what switches address spaces; any other form,
+ * and a value that the guest gets #GP for, is the emulator's.
+ */
+static int exit_cr3_write(struct umbra_vcpu *vcpu)
+{
+	struct umbra_arch_vcpu *arch = &vcpu->arch;
+	bool rex, wide = umbra_cpu_mode(vcpu) == UMBRA_EMUL_LONG64;
+	u8 insn[4];
+	u64 val;
+
+	if (arch->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF) ||
+	    umbra_peek_insn(vcpu, insn, sizeof(insn)))
+		return UMBRA_RUN_SLOW;
+	rex = wide && (insn[0] & 0xf0) == 0x40;
+	if (insn[rex] != 0x0f || insn[rex + 1] != 0x22 || (insn[rex + 2] & 0xf8) != 0xd8)
+		return UMBRA_RUN_SLOW;
+	val = arch->regs[(insn[rex + 2] & 7) | (rex && insn[0] & 1 ? 8 : 0)];
+	if (umbra_set_cr(vcpu, 3, wide ? val : (u32)val))
+		return UMBRA_RUN_SLOW;
+	arch->rip += 3 + rex;
+	if (!wide)
+		arch->rip = (u32)arch->rip;
+	svm_vmcb(vcpu)->control.int_state &= ~SVM_INTERRUPT_SHADOW_MASK;
+	umbra_shadow_find_root(vcpu);
 	return UMBRA_RUN_AGAIN;
 }
 
@@ -155,15 +184,10 @@ static int exit_npf_atomic(struct umbra_vcpu *vcpu)
  * MMIO. An event whose delivery touched it (a descriptor table or a stack outside
  * memory) cannot be delivered by anybody.
  */
-static int exit_npf_slow(struct umbra_vcpu *vcpu)
+static int emulate_access(struct umbra_vcpu *vcpu)
 {
 	const struct vmcb_control_area *control = &svm_vmcb(vcpu)->control;
-	struct umbra_fault fault = npf_fault(vcpu);
-	int r;
 
-	r = umbra_mmu_fault(&vcpu->mmu, &fault);
-	if (r == UMBRA_FAULT_RETRY || r < 0)
-		return r;
 	if (vcpu->arch.event.kind != UMBRA_EVENT_NONE) {
 		u64 data[] = { control->exit_int_info, control->exit_code,
 			       control->exit_info_1, control->exit_info_2 };
@@ -172,6 +196,32 @@ static int exit_npf_slow(struct umbra_vcpu *vcpu)
 					     ARRAY_SIZE(data), data);
 	}
 	return umbra_emulate_insn(vcpu);
+}
+
+static int exit_npf_slow(struct umbra_vcpu *vcpu)
+{
+	struct umbra_fault fault = npf_fault(vcpu);
+	int r = umbra_mmu_fault(&vcpu->mmu, &fault);
+
+	return r == UMBRA_FAULT_EMULATE ? emulate_access(vcpu) : r;
+}
+
+/* The event whose delivery faulted stays queued; see emulate_access() for MMIO in it. */
+static int exit_page_fault(struct umbra_vcpu *vcpu, bool atomic)
+{
+	const struct vmcb_control_area *control = &svm_vmcb(vcpu)->control;
+	gfn_t gfn;
+	int r;
+
+	r = umbra_shadow_page_fault(vcpu, control->exit_info_2, control->exit_info_1,
+				    atomic, &gfn);
+	if (r != UMBRA_RUN_RAISED)
+		return r;
+	r = emulate_access(vcpu);
+	if (r == UMBRA_RUN_USER && umbra_emulation_failed(vcpu) &&
+	    umbra_shadow_unprotect(vcpu, gfn))
+		return UMBRA_RUN_AGAIN;
+	return r;
 }
 
 static int exit_exception(struct umbra_vcpu *vcpu, u8 vector)
@@ -183,6 +233,8 @@ static int exit_exception(struct umbra_vcpu *vcpu, u8 vector)
 		if (!umbra_svm_debug(vcpu))
 			umbra_queue_exception(vcpu, 1, false, 0);
 		return UMBRA_RUN_AGAIN;
+	case 14:
+		return exit_page_fault(vcpu, true);
 	case 17:
 		umbra_queue_exception(vcpu, 17, true, control->exit_info_1);
 		return UMBRA_RUN_AGAIN;
@@ -198,6 +250,8 @@ static int fail_entry(struct umbra_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 
+	/* A flush that this entry was to make has not happened. */
+	vcpu->arch.svm->asid_gen = 0;
 	run->exit_reason = KVM_EXIT_FAIL_ENTRY;
 	run->fail_entry.hardware_entry_failure_reason = svm_vmcb(vcpu)->control.exit_code;
 	run->fail_entry.cpu = vcpu->arch.svm->cpu;
@@ -243,6 +297,8 @@ int umbra_svm_exit_atomic(struct umbra_vcpu *vcpu)
 		return exit_npf_atomic(vcpu);
 	case SVM_EXIT_CPUID:
 		return exit_cpuid(vcpu, true);
+	case SVM_EXIT_WRITE_CR3:
+		return exit_cr3_write(vcpu);
 	case SVM_EXIT_INTR:
 	case SVM_EXIT_NMI:
 	case SVM_EXIT_SMI:
@@ -280,6 +336,8 @@ int umbra_svm_exit_slow(struct umbra_vcpu *vcpu)
 	switch (code) {
 	case SVM_EXIT_NPF:
 		return exit_npf_slow(vcpu);
+	case SVM_EXIT_EXCP_BASE + 14:
+		return exit_page_fault(vcpu, false);
 	case SVM_EXIT_CPUID:
 		return exit_cpuid(vcpu, false);
 	case SVM_EXIT_MSR:
@@ -295,6 +353,7 @@ int umbra_svm_exit_slow(struct umbra_vcpu *vcpu)
 	case SVM_EXIT_WRITE_CR0 ... SVM_EXIT_WRITE_CR8:
 	case SVM_EXIT_READ_DR0 ... SVM_EXIT_READ_DR7:
 	case SVM_EXIT_WRITE_DR0 ... SVM_EXIT_WRITE_DR7:
+	case SVM_EXIT_INVLPG:
 	case SVM_EXIT_WBINVD:
 	case SVM_EXIT_INVD:
 	case SVM_EXIT_XSETBV:

@@ -10,6 +10,7 @@
  *
  * Interrupts are off from the choice of the ASID to the exit.
  */
+#include <linux/cc_platform.h>
 #include <linux/context_tracking.h>
 #include <linux/ftrace.h>
 #include <linux/io.h>
@@ -19,10 +20,13 @@
 #include <linux/slab.h>
 #include <umbra/x86_mmu.h>
 #include <asm/cpufeature.h>
+#include <asm/asm.h>
 #include <asm/debugreg.h>
+#include <asm/mce.h>
 #include <asm/msr.h>
 
 #include "svm.h"
+#include "../shadow.h"
 
 struct umbra_svm_caps umbra_svm_caps;
 DEFINE_PER_CPU(struct umbra_svm_cpu, umbra_svm_cpu);
@@ -96,11 +100,11 @@ static int svm_probe(void)
 		pr_err("umbra: SVM is disabled by the firmware; enable it in the firmware setup\n");
 		return -EOPNOTSUPP;
 	}
-	cpuid(0x8000000a, &eax, &ebx, &ecx, &edx);
-	if (!(edx & SVM_FEATURE_NP)) {
-		pr_err("umbra: this CPU has no nested paging (NPT), which is needed\n");
+	if (cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT)) {
+		pr_err("umbra: memory encryption is on, which is not supported; boot with mem_encrypt=off\n");
 		return -EOPNOTSUPP;
 	}
+	cpuid(0x8000000a, &eax, &ebx, &ecx, &edx);
 	umbra_svm_caps = (struct umbra_svm_caps) {
 		.min_asid = 1,
 		.max_asid = ebx - 1,
@@ -124,7 +128,10 @@ static int svm_probe(void)
 		svm_free_pages();
 		return err;
 	}
-	svm_setup_tdp();
+	if (edx & SVM_FEATURE_NP)
+		svm_setup_tdp();
+	else
+		pr_info("umbra: this CPU has no nested paging (NPT): VMs use shadow paging\n");
 	return 0;
 }
 
@@ -145,7 +152,8 @@ static int svm_cpu_enable(void)
 		return -EBUSY;
 	wrmsrl(MSR_EFER, efer | EFER_SVME);
 	wrmsrl(MSR_VM_HSAVE_PA, page_to_phys(sc->hsave));
-	sc->asid_gen = 1;
+	/* A vCPU may remember an ASID from before this CPU went away. */
+	sc->asid_gen++;
 	sc->next_asid = umbra_svm_caps.max_asid + 1;
 	sc->last = NULL;
 	if (boot_cpu_has(X86_FEATURE_RDTSCP))
@@ -226,6 +234,12 @@ static void svm_load_spec_ctrl(struct umbra_vcpu *vcpu)
 			    svm->sw.guest_spec != svm->sw.host_spec;
 }
 
+/* RDTSCP and RDPID cannot be kept from a guest whose CPUID has them not. */
+static bool has_tsc_aux(void)
+{
+	return boot_cpu_has(X86_FEATURE_RDTSCP);
+}
+
 static void svm_load(struct umbra_vcpu *vcpu)
 {
 	struct umbra_svm_cpu *sc = this_cpu_ptr(&umbra_svm_cpu);
@@ -240,10 +254,12 @@ static void svm_load(struct umbra_vcpu *vcpu)
 	}
 	svm_barrier(sc, svm);
 	svm_load_spec_ctrl(vcpu);
-	if (vcpu->arch.limits.tsc_aux && sc->tsc_aux != vcpu->arch.msr_tsc_aux)
+	if (has_tsc_aux() && sc->tsc_aux != vcpu->arch.msr_tsc_aux)
 		wrmsrl(MSR_TSC_AUX, vcpu->arch.msr_tsc_aux);
 	/* The user's FS and GS bases among others; they stay until svm_put(). */
-	asm volatile("vmsave %%rax" : : "a" (sc->host_pa) : "memory");
+	/* Where SVM was taken away (reboot), the guest is not entered. */
+	asm volatile("1: vmsave %%rax\n2:\n" _ASM_EXTABLE(1b, 2b)
+		     : : "a" (sc->host_pa) : "memory");
 	vcpu->stat.host_state_reload++;
 }
 
@@ -251,7 +267,7 @@ static void svm_put(struct umbra_vcpu *vcpu)
 {
 	struct umbra_svm_cpu *sc = this_cpu_ptr(&umbra_svm_cpu);
 
-	if (vcpu->arch.limits.tsc_aux && sc->tsc_aux != vcpu->arch.msr_tsc_aux)
+	if (has_tsc_aux() && sc->tsc_aux != vcpu->arch.msr_tsc_aux)
 		wrmsrl(MSR_TSC_AUX, sc->tsc_aux);
 #ifdef X86_FEATURE_IBPB_EXIT_TO_USER
 	/* The guest's predictions must not reach the VM's own process (VMSCAPE). */
@@ -287,6 +303,8 @@ static void svm_new_asid(struct umbra_svm_vcpu *svm, struct umbra_svm_cpu *sc)
 /* Breakpoints of the guest are in the CPU only while it runs. */
 static void svm_load_dr(struct umbra_vcpu *vcpu)
 {
+	/* The host's own must not trap at the guest's addresses. */
+	set_debugreg(UMBRA_DR7_FIXED, 7);
 	set_debugreg(vcpu->arch.dr[0], 0);
 	set_debugreg(vcpu->arch.dr[1], 1);
 	set_debugreg(vcpu->arch.dr[2], 2);
@@ -338,6 +356,17 @@ static noinstr void svm_run_guest(struct umbra_arch_vcpu *arch)
 	instrumentation_end();
 }
 
+/*
+ * The intercept held it back from the host, which handles it as one that came in user
+ * mode: what is lost is the guest's memory, not the kernel's.
+ */
+static void host_machine_check(void)
+{
+	struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
+
+	do_machine_check(&regs);
+}
+
 static void svm_enter(struct umbra_vcpu *vcpu)
 {
 	struct umbra_svm_cpu *sc = this_cpu_ptr(&umbra_svm_cpu);
@@ -362,7 +391,8 @@ static void svm_enter(struct umbra_vcpu *vcpu)
 	arch->rip = vmcb->save.rip;
 	arch->rflags = vmcb->save.rflags;
 	arch->cr2 = vmcb->save.cr2;
-	arch->cr3 = vmcb->save.cr3;
+	if (!umbra_shadowed(vcpu))
+		arch->cr3 = vmcb->save.cr3;
 	arch->dr6 = vmcb->save.dr6;
 	if (unlikely(dr || arch->dr6 != UMBRA_DR6_FIXED))
 		svm_put_dr(vcpu);
@@ -374,9 +404,8 @@ static void svm_enter(struct umbra_vcpu *vcpu)
 		vmcb->control.event_inj = 0;
 	}
 	arch->interrupted = vmcb->control.exit_code == SVM_EXIT_INTR;
-	/* The intercept held it back from the host, whose own vector serves it. */
 	if (unlikely(vmcb->control.exit_code == SVM_EXIT_EXCP_BASE + 18))
-		asm volatile("int $18");
+		host_machine_check();
 }
 
 static u8 svm_cpl(struct umbra_vcpu *vcpu)

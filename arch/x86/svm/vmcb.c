@@ -5,7 +5,8 @@
  * Intercepted is what the guest may not do itself (it would see or change the
  * host), what needs the shared registers kept true (CR0, CR4, CR8, EFER, DR), and
  * what could hold the CPU for ever (#AC and #DB that fault in their own
- * delivery). CR3 and INVLPG are the guest's own: nested paging translates.
+ * delivery). CR3 and INVLPG are the guest's own with nested paging; with shadow
+ * paging they and #PF are umbra's.
  *
  * The permission maps are the same for all vCPUs: ports are all intercepted, and
  * of the MSRs only those pass that VMLOAD and VMSAVE switch (APM 15.5.2).
@@ -18,6 +19,7 @@
 #include <asm/special_insns.h>
 
 #include "svm.h"
+#include "../shadow.h"
 
 #define IOPM_ORDER	2	/* 12 KiB and one page to spare (APM 15.10.1) */
 #define MSRPM_ORDER	1	/* 8 KiB (APM 15.11) */
@@ -89,10 +91,17 @@ static const u8 intercepts[] = {
 	INTERCEPT_MONITOR, INTERCEPT_MWAIT, INTERCEPT_XSETBV, INTERCEPT_RDPRU,
 };
 
-static void set_intercepts(struct vmcb *vmcb)
+static const u8 shadow_intercepts[] = {
+	INTERCEPT_CR3_READ, INTERCEPT_CR3_WRITE, INTERCEPT_INVLPG,
+	INTERCEPT_EXCEPTION_OFFSET + 14,	/* #PF */
+};
+
+static void set_intercepts(struct vmcb *vmcb, bool shadow)
 {
 	unsigned int i;
 
+	for (i = 0; shadow && i < ARRAY_SIZE(shadow_intercepts); i++)
+		vmcb_intercept(vmcb, shadow_intercepts[i], true);
 	for (i = 0; i < ARRAY_SIZE(intercepts); i++)
 		vmcb_intercept(vmcb, intercepts[i], true);
 	vmcb->control.intercepts[INTERCEPT_DR] = 0xffffffff;
@@ -111,12 +120,14 @@ void umbra_svm_reset(struct umbra_vcpu *vcpu)
 	struct vmcb_control_area *control = &vmcb->control;
 
 	memset(vmcb, 0, sizeof(*vmcb));
-	set_intercepts(vmcb);
+	set_intercepts(vmcb, umbra_shadowed(vcpu));
 	control->iopm_base_pa = page_to_phys(iopm);
 	control->msrpm_base_pa = page_to_phys(msrpm);
 	control->int_ctl = V_INTR_MASKING_MASK;
-	control->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
-	control->nested_cr3 = umbra_tdp_root(&vcpu->vm->mmu);
+	if (!umbra_shadowed(vcpu)) {
+		control->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
+		control->nested_cr3 = umbra_tdp_root(&vcpu->vm->mmu);
+	}
 	vmcb->save.g_pat = vcpu->arch.msr_pat;
 	svm->asid_gen = 0;
 	svm->injecting = false;
@@ -245,6 +256,22 @@ void umbra_svm_set_dt(struct umbra_vcpu *vcpu, bool idt, const struct kvm_dtable
 }
 
 /*
+ * The shadow tables are PAE's, or those of long mode, with NX and with WP set. Paging is
+ * always on; a guest without it must not meet what only its paging would ask for.
+ */
+static void shadow_cr(const struct umbra_arch_vcpu *arch, struct vmcb_save_area *save)
+{
+	save->cr0 |= X86_CR0_PG | X86_CR0_WP;
+	save->cr3 = arch->shadow_cr3;
+	save->cr4 |= X86_CR4_PAE;
+	if (!(arch->cr0 & X86_CR0_PG))
+		save->cr4 &= ~(u64)(X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE);
+	save->efer |= EFER_NX;
+	if (!(arch->efer & EFER_LMA))
+		save->efer &= ~(u64)EFER_LME;
+}
+
+/*
  * Caches are never turned off by a guest. A machine check with CR4.MCE clear would
  * be a shutdown of the host, so the bit is always set; the guest's reads of both
  * registers are intercepted and show what it wrote.
@@ -261,6 +288,8 @@ void umbra_svm_sync_cr(struct umbra_vcpu *vcpu)
 	if (boot_cpu_has(X86_FEATURE_MCE))
 		vmcb->save.cr4 |= X86_CR4_MCE;
 	vmcb->save.efer = arch->efer | EFER_SVME;
+	if (umbra_shadowed(vcpu))
+		shadow_cr(arch, &vmcb->save);
 	vmcb_dirty(vmcb, VMCB_CLEAN_CR);
 	vmcb_dirty(vmcb, VMCB_CLEAN_CR2);
 }

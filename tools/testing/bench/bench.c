@@ -27,6 +27,7 @@ static const struct {
 	void (*scenario)(void);
 	double target;
 	const char *name, *unit, *what;
+	enum { TDP, SHADOW } of;
 } rows[NR_ROWS] = {
 	[ROW_CPUID] = { bench_exits, 0.6, "cpuid", "exit", "exit that the kernel serves" },
 	[ROW_IO] = { bench_exits, 1, "io", "exit", "OUT served by the process, and back" },
@@ -60,6 +61,15 @@ static const struct {
 	[ROW_TABLES] = { bench_memory, 1, "tables", "bytes/4K", "hardware page tables" },
 	[ROW_METADATA] = { bench_memory, 0.8, "metadata", "bytes/4K",
 			   "kernel memory beside the page tables" },
+	[ROW_PAGED_TOUCH] = { bench_paged_touch, 0.5, "paged-write", "4K page",
+			      "first write through 4-level tables", SHADOW },
+	[ROW_PAGED_UPGRADE] = { bench_paged_upgrade, 0.5, "paged-dirty", "4K page",
+				"first write after a read, D clear", SHADOW },
+	[ROW_PTE_CHANGE] = { bench_pte_change, 0.5, "pte-change", "change",
+			     "entry written, INVLPG, touch", SHADOW },
+	[ROW_CR3] = { bench_cr3, 0.4, "cr3", "pair", "two loads of CR3", SHADOW },
+	[ROW_UNPAGED] = { bench_unpaged, 0.8, "unpaged-write", "4K page",
+			  "first write without paging", SHADOW },
 };
 
 struct result {
@@ -104,10 +114,13 @@ static bool run_scenario(void (*scenario)(void))
 	return !status;
 }
 
+/* Without names, those of the MMU that is measured. */
 static bool wanted(enum row row, char **names)
 {
+	const char *mmu = getenv("BENCH_MMU");
+
 	if (!*names)
-		return true;
+		return rows[row].of == (mmu && !strcmp(mmu, "shadow") ? SHADOW : TDP);
 	for (; *names; names++)
 		if (!strcmp(*names, rows[row].name))
 			return true;

@@ -33,6 +33,11 @@ enum row {
 	ROW_CREATE,
 	ROW_TABLES,
 	ROW_METADATA,
+	ROW_PAGED_TOUCH,
+	ROW_PAGED_UPGRADE,
+	ROW_PTE_CHANGE,
+	ROW_CR3,
+	ROW_UNPAGED,
 	NR_ROWS,
 };
 
@@ -55,6 +60,11 @@ void bench_close(void);
 void bench_huge(void);
 void bench_create(void);
 void bench_memory(void);
+void bench_paged_touch(void);
+void bench_paged_upgrade(void);
+void bench_pte_change(void);
+void bench_cr3(void);
+void bench_unpaged(void);
 
 /* --- the VM under test (machine.c) --- */
 
@@ -70,6 +80,7 @@ struct loop {
 	u64 addr;
 	u64 stride;
 	u64 count;
+	u64 extra;	/* as the loop says */
 	u64 ticks;	/* out */
 };
 
@@ -80,6 +91,7 @@ struct machine {
 	u8 *mem;
 	size_t size;
 	int slot;
+	u64 loop_extra;
 };
 
 /* Pages of guest memory in most scenarios, and their bytes. */
@@ -128,6 +140,8 @@ void guest_write_loop(void *loop);
 void guest_cpuid_loop(void *loop);
 void guest_out_loop(void *loop);
 void guest_mmio_loop(void *loop);
+void guest_pte_loop(void *loop);	/* @extra: the entry of @addr */
+void guest_cr3_loop(void *loop);	/* @extra: another root */
 
 /* --- the host's work (measure.c) --- */
 

@@ -25,3 +25,31 @@ TIMED_LOOP(write, GUEST_WRITE((u64 *)addr, addr))
 TIMED_LOOP(cpuid, asm volatile("xor %%eax, %%eax; cpuid" : : : "eax", "ebx", "ecx", "edx"))
 TIMED_LOOP(out, asm volatile("outb %%al, $0x80" : : "a" (0)))
 TIMED_LOOP(mmio, GUEST_READ((u32 *)TEST_MMIO))
+
+/* Between two neighbouring pages, and a look at what is there. */
+void guest_pte_loop(void *arg)
+{
+	struct loop *loop = arg;
+	u64 *pte = (u64 *)loop->extra, old = *pte;
+	u64 n = loop->count, start = guest_rdtsc();
+
+	for (; n; n--) {
+		GUEST_WRITE(pte, n & 1 ? old + PAGE_4K : old);
+		guest_invlpg((void *)loop->addr);
+		GUEST_READ((u64 *)loop->addr);
+	}
+	loop->ticks = guest_rdtsc() - start;
+}
+
+void guest_cr3_loop(void *arg)
+{
+	struct loop *loop = arg;
+	u64 first = guest_read_cr3(), second = loop->extra;
+	u64 n = loop->count, start = guest_rdtsc();
+
+	for (; n; n--) {
+		asm volatile("mov %0, %%cr3" : : "r" (second) : "memory");
+		asm volatile("mov %0, %%cr3" : : "r" (first) : "memory");
+	}
+	loop->ticks = guest_rdtsc() - start;
+}

@@ -39,7 +39,9 @@ void machine_start(struct machine *m, enum backing backing)
 
 u64 machine_loop(struct machine *m, void (*fn)(void *loop), u64 stride, u64 count)
 {
-	*m->loop = (struct loop) { .addr = (u64)m->mem, .stride = stride, .count = count };
+	*m->loop = (struct loop) {
+		.addr = (u64)m->mem, .stride = stride, .count = count, .extra = m->loop_extra,
+	};
 	vcpu_start(m->vcpu, fn, m->loop);
 	while (!ioctl(m->vcpu->fd, KVM_RUN, NULL))
 		if (m->loop->ticks)

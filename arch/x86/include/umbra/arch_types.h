@@ -7,10 +7,15 @@
 
 #include <linux/types.h>
 
+struct umbra_shadow;
+
 /**
  * struct umbra_arch_mmu - the page tables of a guest-physical address space
  * @root: the root table, kernel address
  * @root_level: levels of the tables: 4 or 5 with TDP
+ * @shadow: the shadow pages, in that mode; NULL before the first vCPU
+ * @max_shadow: shadow pages that are kept at most (KVM_SET_NR_MMU_PAGES); 0 for a
+ *	share of the guest's memory
  * @doomed: tables that are unlinked and wait for umbra_mmu_sync(); guarded by
  *	mmu->lock for writing
  */
@@ -18,6 +23,8 @@ struct umbra_arch_mmu {
 	u64 *root;
 	int root_level;
 	struct list_head doomed;
+	struct umbra_shadow *shadow;
+	unsigned long max_shadow;
 };
 
 #endif

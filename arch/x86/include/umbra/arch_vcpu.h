@@ -148,6 +148,70 @@ struct umbra_x86_limits {
 
 struct umbra_svm_vcpu;
 struct umbra_x86_emul;
+struct umbra_sp;
+struct umbra_rmap_desc;
+
+/* What makes two uses of one guest table different. */
+union umbra_sp_role {
+	u32 word;
+	struct {
+		u32 level:3;	/* of the table, 1 to 5 */
+		u32 top:3;	/* levels of the guest's tables; 0 without paging */
+		u32 direct:1;	/* maps guest memory in order, from the page's gfn on */
+		u32 access:3;	/* UMBRA_PERM_* that the levels above allow */
+		u32 quadrant:2;	/* of a 32-bit table, which part */
+		u32 nx:1;	/* EFER.NX */
+		u32 wp:1;	/* CR0.WP */
+		u32 smep:1;	/* CR4.SMEP, where WP is clear */
+		u32 pse:1;	/* CR4.PSE, for 32-bit tables */
+		u32 pkey:4;	/* of the large page that a direct one is part of */
+	};
+};
+
+/* Shadow pages and descriptors allocated ahead, for a few faults. */
+#define UMBRA_SHADOW_SPS	16
+#define UMBRA_SHADOW_DESCS	64
+
+/* Roots that a vCPU remembers, the present one included. */
+#define UMBRA_SHADOW_ROOTS	8
+
+/**
+ * struct umbra_shadow_root - what the hardware's CR3 is for one CR3 of the guest
+ * @role: of the top table; level 0 for no root
+ * @cr3: the guest's
+ * @sp: the shadow pages: one, or with PAE shadow tables up to four
+ * @pdpte: the guest's, with PAE
+ */
+struct umbra_shadow_root {
+	union umbra_sp_role role;
+	u64 cr3;
+	struct umbra_sp *sp[4];
+	u64 pdpte[4];
+};
+
+/**
+ * struct umbra_shadow_vcpu - a vCPU's part in shadow paging
+ * @roots: the newest first; the first is the one in use
+ * @good: the first fits the vCPU's registers
+ * @emulate: the last look at a fault, without sleeping, was that the access to
+ *	@emulate_gfn must be emulated
+ * @unprotected_rip, @unprotected_gfn, @unprotected_again: see umbra_shadow_unprotect()
+ * @pae: the four entries that a PAE shadow root needs below 4 GiB, one page
+ * @sps, @nr_sps: shadow pages for faults; @descs, @nr_descs: descriptors
+ */
+struct umbra_shadow_vcpu {
+	struct umbra_shadow_root roots[UMBRA_SHADOW_ROOTS];
+	bool good;
+	bool emulate;
+	gfn_t emulate_gfn;
+	u64 unprotected_rip;
+	gfn_t unprotected_gfn;
+	unsigned int unprotected_again;
+	u64 *pae;
+	unsigned int nr_sps, nr_descs;
+	struct umbra_sp *sps[UMBRA_SHADOW_SPS];
+	struct umbra_rmap_desc *descs[UMBRA_SHADOW_DESCS];
+};
 
 /**
  * struct umbra_arch_vcpu - x86 state of one vCPU
@@ -155,12 +219,14 @@ struct umbra_x86_emul;
  * @rip, @rflags: as the guest sees them
  * @cr0, @cr2, @cr3, @cr4, @cr8, @efer, @xcr0: likewise
  * @dr: DR0 to DR3; @dr6, @dr7
+ * @shadow_cr3: what the hardware's CR3 is instead, with shadow paging
  * @apic_base: MSR_IA32_APICBASE, stored
  * @svm: state of the SVM backend
  * @xstate: the guest's x87 to AVX-512 state while the host's is loaded, in
  *	XSAVE's standard format, 64-byte aligned
  * @pkru: the guest's PKRU; @pkru_host: the thread's, while the guest's is loaded
  * @emul: the emulator's workplace
+ * @shadow: its part in shadow paging; NULL with nested paging
  * @event: to be injected before anything else
  * @irq: KVM_INTERRUPT's vector, waiting for the guest to take interrupts; or -1
  * @nmi_pending: number of NMIs that wait, at most 2
@@ -179,6 +245,7 @@ struct umbra_arch_vcpu {
 	u64 rflags;
 	struct umbra_svm_vcpu *svm;
 	struct umbra_x86_emul *emul;
+	struct umbra_shadow_vcpu *shadow;
 	struct umbra_x86_event event;
 	int irq;
 	u8 nmi_pending;
@@ -190,6 +257,7 @@ struct umbra_arch_vcpu {
 	u64 cr0;
 	u64 cr2;
 	u64 cr3;
+	u64 shadow_cr3;
 	u64 cr4;
 	u64 cr8;
 	u64 efer;

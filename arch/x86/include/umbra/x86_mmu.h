@@ -30,6 +30,11 @@ struct umbra_tdp_caps {
  */
 void umbra_tdp_setup(const struct umbra_tdp_caps *caps);
 
+extern const struct umbra_mmu_ops umbra_shadow_ops;
+
+/* Does the hardware that walks this MMU's tables set A and D? */
+bool umbra_mmu_has_ad(const struct umbra_mmu *mmu);
+
 /* Physical address of the root table, for nCR3. */
 static inline u64 umbra_tdp_root(const struct umbra_mmu *mmu)
 {

@@ -80,9 +80,9 @@ void swap_off(void)
 /* A page that some other CPU still has in its LRU batch is passed by: try again. */
 bool page_out(void *addr, size_t size)
 {
-	int tries;
+	int tries = size == 4096 ? 1000 : 50;
 
-	for (tries = 0; tries < 1000; tries++) {
+	for (; tries; tries--) {
 		if (madvise(addr, size, MADV_PAGEOUT))
 			return false;
 		if (!pages_present(addr, size))

@@ -24,9 +24,12 @@
 
 static int vms_alive;
 
+/* What vm_create_mmu() asks for; else the environment does. */
+static const char *mmu_wanted;
+
 static void vm_choose_mmu(struct vm *vm)
 {
-	const char *mmu = getenv("UMBRA_TEST_MMU");
+	const char *mmu = mmu_wanted ?: getenv("UMBRA_TEST_MMU");
 	const char *policy = getenv("UMBRA_TEST_POLICY");
 	struct umbra_mmu_config cfg = {};
 
@@ -90,6 +93,18 @@ struct vm *vm_create(void)
 		die("boot slot: %d", ret);
 	load_image(vm);
 	guest_tables_init(vm);
+	return vm;
+}
+
+struct vm *vm_create_mmu(u32 mode)
+{
+	struct vm *vm;
+
+	if (!(node_has(UMBRA_CAP_MMU) & (1 << mode)))
+		return NULL;
+	mmu_wanted = mode == UMBRA_MMU_SHADOW ? "shadow" : "tdp";
+	vm = vm_create();
+	mmu_wanted = NULL;
 	return vm;
 }
 

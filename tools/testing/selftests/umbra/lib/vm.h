@@ -137,6 +137,14 @@ struct vm *vm_create_bare(void);
 struct vm *vm_create(void);
 
 /**
+ * vm_create_mmu() - vm_create() with the MMU that is asked for
+ * @mode: UMBRA_MMU_TDP or UMBRA_MMU_SHADOW, whatever the environment says
+ *
+ * Returns NULL when the node does not have it.
+ */
+struct vm *vm_create_mmu(u32 mode);
+
+/**
  * vm_close() - close the VM and its vCPUs without a look at it
  */
 void vm_close(struct vm *vm);

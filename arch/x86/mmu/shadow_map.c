@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Installing translations: the fault side of the shadow MMU.
+ *
+ * A fault brings the walk that translated its address. From the root down, each
+ * level of the walk becomes an entry that leads to the shadow page of the guest's next
+ * table; below a large guest page, and without paging, to direct pages; and at the end
+ * stands the leaf. The walk was made without the lock, so the guest's entries are read
+ * again under it: whoever writes to one takes the lock afterwards and drops what was
+ * made from it.
+ *
+ * With CR0.WP clear the guest's supervisor may write where the entry does not allow it,
+ * and the hardware runs with WP set: such a page is mapped writable for the supervisor
+ * alone, and comes back for the user when the user asks.
+ *
+ * Locks: mmu->lock held for writing.
+ */
+#include "shadow.h"
+
+/* Neighbours looked at for one fault, the page itself included. */
+#define SHADOW_AROUND	8
+
+/* @prepared of struct umbra_mmu_ops */
+bool shadow_prepared(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault)
+{
+	return fault->slot->maps && shadow_cache_full(mv_vcpu(mv));
+}
+
+/* @prepare of struct umbra_mmu_ops */
+int shadow_prepare(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault)
+{
+	const struct umbra_walk *w = &to_shadow_fault((struct umbra_fault *)fault)->walk;
+	struct umbra_memslot *slot;
+	int level, err;
+
+	shadow_reclaim(mv->mmu);
+	err = shadow_make_maps(fault->slot);
+	for (level = w->top; !err && level >= max_t(int, w->level, 1); level--) {
+		gfn_t gfn = w->entry[level - 1].gpa >> PAGE_SHIFT;
+
+		slot = umbra_memslots_find(umbra_mmu_slots(mv->mmu), gfn);
+		if (slot)
+			err = shadow_make_maps(slot);
+	}
+	return err ?: shadow_cache_fill(mv_vcpu(mv));
+}
+
+static struct umbra_memslot *find_slot(struct umbra_mmu *mmu, gfn_t gfn)
+{
+	return umbra_memslots_find(rcu_dereference_protected(mmu->memslots, true), gfn);
+}
+
+/* What the entries from the root down to @level allow together. */
+static unsigned int access_above(const struct umbra_vcpu *vcpu, const struct umbra_walk *w,
+				 int level)
+{
+	unsigned int access = UMBRA_PERM_WRITE | UMBRA_PERM_USER | UMBRA_PERM_EXEC;
+	int l;
+
+	for (l = w->top; l >= level; l--)
+		if (!(w->top == 3 && l == 3))
+			access &= umbra_gpte_access(vcpu, w->entry[l - 1].gpte);
+	return access;
+}
+
+/*
+ * What a leaf may allow: writes only if the guest's entry says that it is dirty. In
+ * read-only memory nothing will ever say so.
+ */
+static unsigned int leaf_access(struct umbra_mmu *mmu, const struct umbra_walk *w)
+{
+	const struct umbra_walk_entry *leaf = &w->entry[w->level - 1];
+	struct umbra_memslot *slot;
+
+	if (!w->top || (leaf->gpte & SPTE_D))
+		return w->access;
+	slot = find_slot(mmu, leaf->gpa >> PAGE_SHIFT);
+	if (slot && umbra_slot_readonly(slot))
+		return w->access;
+	return w->access & ~UMBRA_PERM_WRITE;
+}
+
+/* One fault on its way down. */
+struct descent {
+	struct umbra_vcpu *vcpu;
+	struct umbra_mmu *mmu;
+	struct umbra_fault *fault;
+	const struct umbra_walk *walk;
+	u64 gva;
+	bool flush;
+};
+
+/* The shadow page that the entry at @level leads to; NULL if its table is not memory. */
+static struct umbra_sp *child_page(struct descent *d, const struct umbra_sp *sp, int level)
+{
+	const struct umbra_walk *w = d->walk;
+	union umbra_sp_role role = sp->role;
+	struct umbra_memslot *slot = NULL;
+	gfn_t gfn;
+
+	role.level = level - 1;
+	role.quadrant = 0;
+	if (!w->top || level <= w->level) {
+		role.direct = 1;
+		role.access = leaf_access(d->mmu, w);
+		role.pkey = w->pkey;
+		gfn = umbra_level_base(d->fault->gfn, level);
+	} else {
+		role.access = access_above(d->vcpu, w, level);
+		if (w->top == 2)
+			role.quadrant = d->gva >> (PAGE_SHIFT + 9) & 1;
+		gfn = w->entry[level - 2].gpa >> PAGE_SHIFT;
+		slot = find_slot(d->mmu, gfn);
+		if (!slot || !slot->maps)
+			return NULL;
+	}
+	return shadow_get_page(d->vcpu, slot, gfn, role, &d->flush);
+}
+
+/*
+ * A table that was write-protected just now may have been written to until the flush:
+ * no entry of it counts that was read before. True if the walk has to be made again.
+ */
+static bool newly_protected(struct descent *d)
+{
+	if (!d->flush)
+		return false;
+	umbra_mmu_flush(d->mmu);
+	d->flush = false;
+	return umbra_walk_changed(d->vcpu, d->walk);
+}
+
+/*
+ * The shadow page at the top of the walk. NULL if the root was made when its table was
+ * no memory, or from other top entries of PAE than the walk's: then it is made anew.
+ */
+static struct umbra_sp *root_part(struct descent *d)
+{
+	struct umbra_shadow_root *root = &d->vcpu->arch.shadow->roots[0];
+	int i = root->role.level > 2 ? 0 : d->gva >> 30 & 3;
+
+	if (root->sp[i] &&
+	    (d->walk->top != 3 || d->walk->entry[2].gpte == root->pdpte[i]))
+		return root->sp[i];
+	root->role.level = 0;
+	return NULL;
+}
+
+/*
+ * The entry of @goal for the fault's address, with the tables on the way made. NULL
+ * when a table of the guest is not memory any more.
+ */
+static u64 *descend(struct descent *d, int goal)
+{
+	struct umbra_sp *sp = root_part(d);
+	int level;
+
+	if (!sp)
+		return NULL;
+	for (level = sp->role.level; level > goal; level--) {
+		u64 *sptep = &sp->spt[shadow_index(d->gva, level)];
+		struct umbra_sp *child = child_page(d, sp, level);
+		u64 spte = READ_ONCE(*sptep);
+
+		if (!child || newly_protected(d))
+			return NULL;
+		if (spte_is_table(spte, level) && spte_sp(spte) == child) {
+			sp = child;
+			continue;
+		}
+		d->flush |= shadow_drop(d->mmu, sptep, level);
+		shadow_link(d->vcpu, sptep, child);
+		sp = child;
+	}
+	return &sp->spt[shadow_index(d->gva, goal)];
+}
+
+/* The largest mapping that guest, host, slot and shadowed tables allow. */
+static int goal_level(const struct descent *d, int host_level)
+{
+	const struct umbra_fault *fault = d->fault;
+	int level = d->walk->top ? d->walk->level : UMBRA_LEVEL_2M;
+
+	if (level > UMBRA_LEVEL_2M && !boot_cpu_has(X86_FEATURE_GBPAGES))
+		level = UMBRA_LEVEL_2M;
+	if (d->walk->top < 4)
+		level = min(level, UMBRA_LEVEL_2M);
+	level = spte_goal_level(fault, min(level, host_level));
+	while (level > UMBRA_LEVEL_4K && *shadow_tracked(fault->slot, fault->gfn, level))
+		level--;
+	return level;
+}
+
+/* An spte for @pfn as the guest allows it; A is the caller's. */
+static u64 make_leaf(struct umbra_mmu *mmu, const struct umbra_memslot *slot, gfn_t gfn,
+		     u64 pfn, int level, unsigned int access, u8 pkey, bool host_w,
+		     bool write)
+{
+	u64 spte = pfn << PAGE_SHIFT | SPTE_P | (u64)pkey << 59;
+
+	if (level > UMBRA_LEVEL_4K)
+		spte |= SPTE_LARGE;
+	if (access & UMBRA_PERM_USER)
+		spte |= SPTE_U;
+	if (!(access & UMBRA_PERM_EXEC))
+		spte |= SPTE_NX;
+	if (!host_w || umbra_slot_readonly(slot))
+		return spte;
+	spte |= SPTE_HOST_W;
+	if ((access & UMBRA_PERM_WRITE) && (write || !umbra_slot_logs(slot)) &&
+	    !(level == UMBRA_LEVEL_4K && shadow_has_gfn(mmu, gfn)))
+		spte |= SPTE_W | (write ? SPTE_D : 0);
+	return spte;
+}
+
+/* Put the leaf where the fault is; what stands there may be anything. */
+static int install(struct descent *d, u64 *sptep, int level, u64 spte)
+{
+	struct umbra_fault *fault = d->fault;
+	gfn_t gfn = umbra_level_base(fault->gfn, level);
+	u64 old = READ_ONCE(*sptep);
+
+	if (spte_is_mapped(old) &&
+	    (!spte_is_leaf(old, level) || spte_pfn(old) != spte_pfn(spte))) {
+		shadow_drop(d->mmu, sptep, level);
+		d->flush = true;
+		old = 0;
+	}
+	if (!old) {
+		shadow_set_leaf(d->vcpu, fault->slot, gfn, level, sptep, spte);
+		if (spte & SPTE_PINNED)
+			fault->page.counted = false;
+	} else {
+		/* The same page, other rights; a reference is kept once. */
+		spte |= old & (SPTE_D | SPTE_PINNED);
+		d->flush |= (old & ~spte & (SPTE_W | SPTE_U)) || (spte & ~old & SPTE_NX) ||
+			    ((old ^ spte) & SPTE_PKEY);
+		old = xchg(sptep, spte);
+		spte_account(d->mmu, gfn, level, old, spte);
+	}
+	if (umbra_slot_logs(fault->slot) && (spte & SPTE_W))
+		umbra_slot_mark_dirty(fault->slot, fault->gfn);
+	return fault->write && !(spte & SPTE_W) ? UMBRA_FAULT_EMULATE : UMBRA_FAULT_RETRY;
+}
+
+/* A neighbour: what the host has present, as the guest's entry allows. */
+static void map_neighbour(struct descent *d, u64 *sptep, gfn_t gfn, unsigned int access,
+			  u8 pkey)
+{
+	struct umbra_memslot *slot = d->fault->slot;
+	struct umbra_host_page page;
+	unsigned long hva;
+
+	if (!umbra_slot_holds(slot, gfn) || READ_ONCE(*sptep))
+		return;
+	hva = umbra_slot_hva(slot, gfn);
+	if (umbra_notifier_covers(&d->mmu->notifier, hva, PAGE_SIZE) ||
+	    !umbra_hostpt_scan(d->mmu->mm, hva, &page, 1) || !page.present)
+		return;
+	shadow_set_leaf(d->vcpu, slot, gfn, UMBRA_LEVEL_4K, sptep,
+			make_leaf(d->mmu, slot, gfn, page.pfn, UMBRA_LEVEL_4K, access, pkey,
+				  page.writable, false) | SPTE_PAGE);
+	d->vcpu->mmu.stat.pf_around++;
+}
+
+/*
+ * Neighbours in the same table, without A, so that aging still tells which ones the
+ * guest used. In the guest's table only entries count that the guest has used before:
+ * A may not be set for it.
+ */
+static void map_around(struct descent *d, u64 *sptep)
+{
+	const struct umbra_walk *w = d->walk;
+	struct umbra_sp *sp = sptep_sp(sptep);
+	unsigned int at = shadow_index(d->gva, UMBRA_LEVEL_4K) % SHADOW_AROUND;
+	u64 gptes[SHADOW_AROUND];
+	int i;
+
+	sptep -= at;
+	if (!sp->role.direct &&
+	    umbra_read_gptes(d->vcpu, w->entry[0].gpa, at, SHADOW_AROUND, gptes))
+		return;
+	for (i = 0; i < SHADOW_AROUND; i++) {
+		gfn_t gfn = d->fault->gfn + i - at;
+		unsigned int access = sp->role.access;
+		u8 pkey = w->pkey;
+
+		if (i == at)
+			continue;
+		if (!sp->role.direct) {
+			if (!umbra_gpte_usable(d->vcpu, gptes[i]))
+				continue;
+			gfn = umbra_gpte_gfn(d->vcpu, gptes[i]);
+			access &= umbra_gpte_access(d->vcpu, gptes[i]);
+			if (!(gptes[i] & SPTE_D))
+				access &= ~UMBRA_PERM_WRITE;
+			pkey = gptes[i] >> 59 & 15;
+		}
+		map_neighbour(d, sptep + i, gfn, access, w->top > 2 ? pkey : 0);
+	}
+}
+
+/* The frame, from the fault or from the host's tables. Return: the host's level, or 0. */
+static int host_page(struct umbra_mmu *mmu, const struct umbra_fault *fault,
+		     struct umbra_host_page *page)
+{
+	const struct umbra_pfn *pfn = &fault->page;
+	int level;
+
+	if (umbra_pfn_is_error(pfn->pfn)) {
+		level = umbra_hostpt_scan(mmu->mm, fault->hva, page, 1);
+		return level && page->present && (page->writable || !fault->write) ? level : 0;
+	}
+	if (!pfn->counted || !umbra_hostpt_scan(mmu->mm, fault->hva, page, 1) ||
+	    !page->present || page->pfn != pfn->pfn)
+		level = UMBRA_LEVEL_4K;
+	else
+		level = umbra_hostpt_scan(mmu->mm, fault->hva, page, 1);
+	page->pfn = pfn->pfn;
+	page->writable = pfn->writable;
+	return level;
+}
+
+/* @map and @map_exclusive of struct umbra_mmu_ops */
+int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
+{
+	const struct umbra_walk *w = &to_shadow_fault(fault)->walk;
+	struct descent d = {
+		.vcpu = mv_vcpu(mv), .mmu = mv->mmu, .fault = fault, .walk = w,
+		.gva = to_shadow_fault(fault)->gva,
+	};
+	bool known = !umbra_pfn_is_error(fault->page.pfn);
+	unsigned int access = leaf_access(d.mmu, w);
+	struct umbra_host_page page;
+	int host_level, level, ret;
+	u64 *sptep, spte;
+
+	if (!shadow_cache_full(d.vcpu) || !fault->slot->maps)
+		return known ? UMBRA_FAULT_RETRY : UMBRA_FAULT_SLEEP;
+	if (!umbra_shadow_root_good(d.vcpu) || umbra_walk_changed(d.vcpu, w))
+		return UMBRA_FAULT_RETRY;
+	host_level = host_page(d.mmu, fault, &page);
+	if (!host_level)
+		return UMBRA_FAULT_SLEEP;
+	if (fault->write && !(access & UMBRA_PERM_WRITE)) {
+		/* AC decides about SMAP at each access: not for a mapping to do. */
+		if ((access & UMBRA_PERM_USER) && (d.vcpu->arch.cr4 & X86_CR4_SMAP))
+			return UMBRA_FAULT_EMULATE;
+		if ((access & UMBRA_PERM_USER) && (d.vcpu->arch.cr4 & X86_CR4_SMEP))
+			access &= ~UMBRA_PERM_EXEC;
+		access = (access | UMBRA_PERM_WRITE) & ~UMBRA_PERM_USER;
+	}
+
+	level = goal_level(&d, host_level);
+	sptep = descend(&d, level);
+	/* A table that is shadowed from now on may lie in the very frame to be mapped. */
+	if (sptep && goal_level(&d, host_level) < level) {
+		level = goal_level(&d, host_level);
+		sptep = descend(&d, level);
+	}
+	if (!sptep) {
+		/* The slot of a table may lack its maps: a new one has none. */
+		ret = known ? UMBRA_FAULT_RETRY : UMBRA_FAULT_SLEEP;
+		goto out;
+	}
+	spte = make_leaf(d.mmu, fault->slot, fault->gfn,
+			 page.pfn & ~(umbra_level_pages(level) - 1), level, access, w->pkey,
+			 page.writable, fault->write) | SPTE_A;
+	if (!known || fault->page.counted)
+		spte |= SPTE_PAGE;
+	if (known && fault->page.counted && d.mmu->policy == UMBRA_POLICY_PINNED)
+		spte |= SPTE_PINNED;
+	ret = install(&d, sptep, level, spte);
+	mv->stat.pf_fixed++;
+	if (level == UMBRA_LEVEL_4K && !known)
+		map_around(&d, sptep);
+out:
+	if (d.flush)
+		umbra_mmu_flush(d.mmu);
+	return ret;
+}

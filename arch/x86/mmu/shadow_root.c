@@ -1,0 +1,569 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The roots of a vCPU, its faults, guest writes to page tables, and the shadow MMU's
+ * operations.
+ *
+ * A root stands for one value of CR3 in one mode. Legacy modes run on PAE shadow tables,
+ * whose four top entries are in a page of the vCPU's own; long mode on tables as deep as
+ * the guest's. The vCPU remembers its last roots, so that coming back to one costs
+ * a look. A root whose shadow pages were zapped, or are of an old generation, is
+ * not entered: who zaps flushes, and after a flush each vCPU looks.
+ *
+ * Locks: roots are their vCPU's; shadow pages mmu->lock's.
+ */
+#include <linux/slab.h>
+#include <umbra/x86_mmu.h>
+#include "shadow.h"
+
+/* A table that is written this often between two uses has become something else. */
+#define FLOOD	3
+
+/* How often an instruction may have the page that it writes to protected by itself. */
+#define UNPROTECT_TRIES	4
+
+static void put_root(struct umbra_mmu *mmu, struct umbra_shadow_root *root)
+{
+	int i;
+
+	for (i = 0; i < 4; i++)
+		if (root->sp[i])
+			shadow_put_root(mmu, root->sp[i]);
+	memset(root, 0, sizeof(*root));
+}
+
+static bool root_alive(const struct umbra_mmu *mmu, const struct umbra_shadow_root *root)
+{
+	unsigned long gen = READ_ONCE(mmu->arch.shadow->gen);
+	int i;
+
+	for (i = 0; i < 4; i++)
+		if (root->sp[i] && (READ_ONCE(root->sp[i]->zapped) || root->sp[i]->gen != gen))
+			return false;
+	return root->role.level;
+}
+
+/**
+ * umbra_shadow_root_good() - may the vCPU run on its first root?
+ * @vcpu: the vCPU; its own thread calls
+ */
+bool umbra_shadow_root_good(struct umbra_vcpu *vcpu)
+{
+	const struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
+
+	return sv->good && root_alive(&vcpu->vm->mmu, &sv->roots[0]);
+}
+
+/* The role of the top shadow table in the vCPU's mode. */
+static union umbra_sp_role root_role(const struct umbra_vcpu *vcpu)
+{
+	const struct umbra_arch_vcpu *arch = &vcpu->arch;
+	bool wp = arch->cr0 & X86_CR0_WP;
+	union umbra_sp_role role = {
+		.level = 2,
+		.access = UMBRA_PERM_WRITE | UMBRA_PERM_USER | UMBRA_PERM_EXEC,
+	};
+
+	if (!(arch->cr0 & X86_CR0_PG)) {
+		role.direct = 1;
+		return role;
+	}
+	role.nx = !!(arch->efer & EFER_NX);
+	role.wp = wp;
+	role.smep = !wp && (arch->cr4 & X86_CR4_SMEP);
+	if (arch->efer & EFER_LMA) {
+		role.top = arch->cr4 & X86_CR4_LA57 ? 5 : 4;
+		role.level = role.top;
+	} else {
+		role.top = arch->cr4 & X86_CR4_PAE ? 3 : 2;
+	}
+	role.pse = role.top == 2 && (arch->cr4 & X86_CR4_PSE);
+	return role;
+}
+
+/* What the root is to be. 0, or -EFAULT when the guest's table is not there. */
+static int wanted(struct umbra_vcpu *vcpu, struct umbra_shadow_root *root)
+{
+	const struct umbra_arch_vcpu *arch = &vcpu->arch;
+
+	memset(root, 0, sizeof(*root));
+	root->role = root_role(vcpu);
+	if (root->role.direct)
+		return 0;
+	root->cr3 = umbra_cr3_table(vcpu);
+	if (root->role.top != 3)
+		return 0;
+	if (umbra_guest_read(&vcpu->vm->mmu, arch->cr3 & GENMASK_ULL(31, 5), root->pdpte,
+			     sizeof(root->pdpte)))
+		return -EFAULT;
+	return 0;
+}
+
+static bool same_root(const struct umbra_shadow_root *a, const struct umbra_shadow_root *b)
+{
+	return a->role.word == b->role.word && a->cr3 == b->cr3 &&
+	       !memcmp(a->pdpte, b->pdpte, sizeof(a->pdpte));
+}
+
+/* Move root @i to the front. */
+static void make_first(struct umbra_shadow_vcpu *sv, int i)
+{
+	struct umbra_shadow_root root = sv->roots[i];
+
+	memmove(&sv->roots[1], &sv->roots[0], i * sizeof(root));
+	sv->roots[0] = root;
+}
+
+/* gfn of the guest's table for part @i of the root; false where there is none. */
+static bool part_gfn(const struct umbra_shadow_root *root, int i, gfn_t *gfn)
+{
+	if (root->role.direct) {
+		*gfn = (gfn_t)i << (30 - PAGE_SHIFT);
+	} else if (root->role.top == 3) {
+		if (!(root->pdpte[i] & SPTE_P))
+			return false;
+		*gfn = (root->pdpte[i] & SPTE_PFN_MASK) >> PAGE_SHIFT;
+	} else {
+		*gfn = root->cr3 >> PAGE_SHIFT;
+	}
+	return true;
+}
+
+/* The slots of the guest's tables get their maps; sleeps. */
+static int prepare_root(struct umbra_vcpu *vcpu, const struct umbra_shadow_root *root)
+{
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+	int i, err, parts = root->role.level > 2 ? 1 : 4;
+
+	shadow_reclaim(mmu);
+	err = shadow_cache_fill(vcpu);
+	for (i = 0; !err && i < parts; i++) {
+		struct umbra_memslot *slot;
+		gfn_t gfn;
+
+		if (root->role.direct || !part_gfn(root, i, &gfn))
+			continue;
+		slot = umbra_memslots_find(umbra_mmu_slots(mmu), gfn);
+		if (slot)
+			err = shadow_make_maps(slot);
+		else if (root->role.top != 3)
+			err = -EFAULT;
+		/* One of PAE's four may be illegal, and lead anywhere: who uses it faults. */
+	}
+	return err;
+}
+
+static void make_root(struct umbra_vcpu *vcpu, struct umbra_shadow_root *root)
+{
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+	int i, parts = root->role.level > 2 ? 1 : 4;
+	bool flush = false;
+
+	write_lock(&mmu->lock);
+	for (i = 0; i < parts; i++) {
+		union umbra_sp_role role = root->role;
+		struct umbra_memslot *slot = NULL;
+		gfn_t gfn;
+
+		if (!part_gfn(root, i, &gfn))
+			continue;
+		if (!role.direct) {
+			slot = umbra_memslots_find(rcu_dereference_protected(mmu->memslots,
+									     true), gfn);
+			/* No memory, or the slot has changed since: see root_part(). */
+			if (!slot || !slot->maps)
+				continue;
+		}
+		role.quadrant = role.top == 2 ? i : 0;
+		root->sp[i] = shadow_get_page(vcpu, slot, gfn, role, &flush);
+		root->sp[i]->roots++;
+	}
+	if (flush)
+		umbra_mmu_flush(mmu);
+	write_unlock(&mmu->lock);
+}
+
+/* What the hardware's CR3 is for the first root. */
+static u64 hardware_root(struct umbra_shadow_vcpu *sv)
+{
+	const struct umbra_shadow_root *root = &sv->roots[0];
+	int i;
+
+	if (root->role.level > 2)
+		return __pa(root->sp[0]->spt);
+	/* Top entries of PAE have no rights, only P. */
+	for (i = 0; i < 4; i++)
+		sv->pae[i] = root->sp[i] ? __pa(root->sp[i]->spt) | SPTE_P : 0;
+	return __pa(sv->pae);
+}
+
+static void drop_last_root(struct umbra_mmu *mmu, struct umbra_shadow_vcpu *sv)
+{
+	write_lock(&mmu->lock);
+	put_root(mmu, &sv->roots[UMBRA_SHADOW_ROOTS - 1]);
+	write_unlock(&mmu->lock);
+}
+
+/* Number of the remembered root that is wanted, or UMBRA_SHADOW_ROOTS. */
+static int find_root(struct umbra_vcpu *vcpu, const struct umbra_shadow_root *root)
+{
+	struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
+	int i;
+
+	for (i = 0; i < UMBRA_SHADOW_ROOTS; i++)
+		if (same_root(&sv->roots[i], root) && root_alive(&vcpu->vm->mmu, &sv->roots[i]))
+			break;
+	return i;
+}
+
+/* Have the hardware use remembered root @i. */
+static void use_root(struct umbra_vcpu *vcpu, int i)
+{
+	struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
+	u64 cr3;
+
+	make_first(sv, i);
+	cr3 = hardware_root(sv);
+	if (i || cr3 != vcpu->arch.shadow_cr3)
+		umbra_backend->flush(vcpu);
+	vcpu->arch.shadow_cr3 = cr3;
+	umbra_backend->sync_cr(vcpu);
+	sv->good = true;
+}
+
+/**
+ * umbra_shadow_find_root() - go on with a remembered root, if there is one
+ * @vcpu: the vCPU, with a new CR3; does not sleep
+ *
+ * Otherwise umbra_shadow_load_root() follows before the guest is entered. A PDPT would
+ * have to be read, which may sleep.
+ */
+void umbra_shadow_find_root(struct umbra_vcpu *vcpu)
+{
+	struct umbra_shadow_root root = { .role = root_role(vcpu) };
+	int i;
+
+	if (root.role.top == 3)
+		return;
+	if (!root.role.direct)
+		root.cr3 = umbra_cr3_table(vcpu);
+	i = find_root(vcpu, &root);
+	if (i < UMBRA_SHADOW_ROOTS)
+		use_root(vcpu, i);
+}
+
+/**
+ * umbra_shadow_load_root() - find or make the root for the vCPU's registers
+ * @vcpu: the vCPU, outside the inner section; mmu->srcu held; sleeps
+ *
+ * Return: 0; -EFAULT when CR3 names no memory; -ENOMEM.
+ */
+int umbra_shadow_load_root(struct umbra_vcpu *vcpu)
+{
+	struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+	struct umbra_shadow_root root;
+	int i, err;
+
+	err = wanted(vcpu, &root);
+	if (err)
+		return err;
+	i = find_root(vcpu, &root);
+	if (i == UMBRA_SHADOW_ROOTS) {
+		err = prepare_root(vcpu, &root);
+		if (err)
+			return err;
+		drop_last_root(mmu, sv);
+		make_root(vcpu, &root);
+		sv->roots[--i] = root;
+		if (root.role.level > 2 && !root.sp[0]) {
+			put_root(mmu, &sv->roots[i]);
+			return 0;
+		}
+	}
+	use_root(vcpu, i);
+	return 0;
+}
+
+int umbra_shadow_vcpu_init(struct umbra_vcpu *vcpu)
+{
+	struct umbra_shadow_vcpu *sv;
+
+	if (!umbra_shadowed(vcpu))
+		return 0;
+	sv = kzalloc(sizeof(*sv), GFP_KERNEL_ACCOUNT);
+	if (!sv)
+		return -ENOMEM;
+	/* CR3 has 32 bits in PAE mode. */
+	sv->pae = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT | GFP_DMA32);
+	if (!sv->pae) {
+		kfree(sv);
+		return -ENOMEM;
+	}
+	vcpu->arch.shadow = sv;
+	return 0;
+}
+
+void umbra_shadow_vcpu_destroy(struct umbra_vcpu *vcpu)
+{
+	struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+	int i;
+
+	if (!sv)
+		return;
+	write_lock(&mmu->lock);
+	for (i = 0; i < UMBRA_SHADOW_ROOTS; i++)
+		put_root(mmu, &sv->roots[i]);
+	write_unlock(&mmu->lock);
+	shadow_cache_empty(vcpu);
+	free_page((unsigned long)sv->pae);
+	kfree(sv);
+	vcpu->arch.shadow = NULL;
+}
+
+static unsigned int walk_flags(struct umbra_vcpu *vcpu, u32 error, bool atomic)
+{
+	unsigned int flags = atomic ? UMBRA_WALK_ATOMIC : 0;
+
+	if (error & UMBRA_PF_W)
+		flags |= UMBRA_ACCESS_WRITE;
+	if (error & UMBRA_PF_I)
+		flags |= UMBRA_ACCESS_FETCH;
+	if (error & UMBRA_PF_U)
+		flags |= UMBRA_WALK_USER;
+	else if (umbra_backend->cpl(vcpu) == 3)
+		flags |= UMBRA_ACCESS_SYSTEM;
+	return flags;
+}
+
+/**
+ * umbra_shadow_page_fault() - the hardware found no translation, or not enough rights
+ * @vcpu: the vCPU; mmu->srcu held
+ * @gva: linear address
+ * @error: #PF error code
+ * @atomic: do not sleep
+ * @gfn: out: what the address translates to, with UMBRA_RUN_RAISED
+ *
+ * Return: UMBRA_RUN_AGAIN when the guest can go on, with an exception of its own
+ * perhaps; UMBRA_RUN_SLOW when it must be asked again without @atomic;
+ * UMBRA_RUN_RAISED when the instruction must be emulated; a negative errno for KVM_RUN.
+ */
+int umbra_shadow_page_fault(struct umbra_vcpu *vcpu, u64 gva, u32 error, bool atomic,
+			    gfn_t *gfn)
+{
+	struct umbra_shadow_fault sf = { .gva = gva };
+	int r;
+
+	/* What the first look has settled: the emulator makes its own walk. */
+	if (!atomic && vcpu->arch.shadow->emulate) {
+		vcpu->arch.shadow->emulate = false;
+		*gfn = vcpu->arch.shadow->emulate_gfn;
+		return UMBRA_RUN_RAISED;
+	}
+	vcpu->arch.shadow->emulate = false;
+
+	switch (umbra_walk(vcpu, gva, walk_flags(vcpu, error, atomic), &sf.walk)) {
+	case UMBRA_WALK_OK:
+		break;
+	case UMBRA_WALK_FAULT:
+		umbra_queue_page_fault(vcpu, gva, sf.walk.error);
+		return UMBRA_RUN_AGAIN;
+	case UMBRA_WALK_RACE:
+		return UMBRA_RUN_AGAIN;
+	case UMBRA_WALK_SLEEP:
+		return UMBRA_RUN_SLOW;
+	case UMBRA_WALK_GONE:
+		return -EFAULT;
+	default:
+		return umbra_report_emulation(vcpu, NULL, 0);
+	}
+	*gfn = sf.walk.gpa >> PAGE_SHIFT;
+	sf.f.gpa = sf.walk.gpa;
+	sf.f.gfn = sf.walk.gpa >> PAGE_SHIFT;
+	sf.f.write = error & UMBRA_PF_W;
+	sf.f.exec = error & UMBRA_PF_I;
+	sf.f.present = error & UMBRA_PF_P;
+	if (atomic) {
+		r = umbra_mmu_fault_atomic(&vcpu->mmu, &sf.f);
+		if (likely(r == UMBRA_FAULT_RETRY))
+			return UMBRA_RUN_AGAIN;
+		vcpu->arch.shadow->emulate = r == UMBRA_FAULT_EMULATE;
+		vcpu->arch.shadow->emulate_gfn = sf.f.gfn;
+		return UMBRA_RUN_SLOW;
+	}
+	r = umbra_mmu_fault(&vcpu->mmu, &sf.f);
+	return r == UMBRA_FAULT_EMULATE ? UMBRA_RUN_RAISED : r;
+}
+
+/* Drop what was made from the entries of @sp's table that lie in a write. */
+static bool drop_written(struct umbra_mmu *mmu, struct umbra_sp *sp, unsigned int from,
+			 unsigned int to)
+{
+	unsigned int shift = sp->role.top == 2 ? 2 : 3;
+	unsigned int i, each = 1, part = SHADOW_ENTRIES;
+	bool flush = false;
+
+	/* A 32-bit directory entry covers two of the shadow's. */
+	if (sp->role.top == 2 && sp->role.level == 2) {
+		each = 2;
+		part = SHADOW_ENTRIES / 2;
+	}
+	for (i = from >> shift; i <= (to - 1) >> shift; i++) {
+		unsigned int at = i % part * each;
+
+		if (sp->role.top == 2 && i / part != sp->role.quadrant)
+			continue;
+		flush |= shadow_drop(mmu, &sp->spt[at], sp->role.level);
+		if (each == 2)
+			flush |= shadow_drop(mmu, &sp->spt[at + 1], sp->role.level);
+	}
+	return flush;
+}
+
+/* @written of struct umbra_mmu_ops */
+static void shadow_written(struct umbra_mmu *mmu, gpa_t gpa, size_t len)
+{
+	struct hlist_node *next;
+	struct umbra_sp *sp;
+	bool flush = false;
+	LIST_HEAD(doomed);
+
+	if (!mmu->arch.shadow)
+		return;
+	write_lock(&mmu->lock);
+	hlist_for_each_entry_safe(sp, next, shadow_chain(mmu, gpa >> PAGE_SHIFT), hash) {
+		if (sp->gfn != gpa >> PAGE_SHIFT || sp->role.direct)
+			continue;
+		flush |= drop_written(mmu, sp, offset_in_page(gpa), offset_in_page(gpa) + len);
+		if (++sp->writes >= FLOOD && !sp->roots)
+			shadow_zap_page(mmu, sp, &doomed);
+	}
+	if (!list_empty(&doomed))
+		shadow_free_pages(mmu, &doomed);
+	else if (flush)
+		umbra_mmu_flush(mmu);
+	write_unlock(&mmu->lock);
+}
+
+/**
+ * umbra_shadow_invlpg() - the guest has changed an entry, by whatever way
+ * @vcpu: the vCPU, outside the inner section
+ * @gva: linear address
+ *
+ * A write of the guest's own has dropped the leaf already; one by its devices, which are
+ * userspace's, has not.
+ */
+void umbra_shadow_invlpg(struct umbra_vcpu *vcpu, u64 gva)
+{
+	struct umbra_shadow_root *root = &vcpu->arch.shadow->roots[0];
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+	struct umbra_sp *sp;
+	int level;
+
+	write_lock(&mmu->lock);
+	sp = root->sp[root->role.level > 2 ? 0 : gva >> 30 & 3];
+	for (level = root->role.level; sp && level; level--) {
+		u64 *sptep = &sp->spt[shadow_index(gva, level)];
+		u64 spte = READ_ONCE(*sptep);
+
+		if (!spte_is_mapped(spte))
+			break;
+		if (spte_is_leaf(spte, level)) {
+			shadow_drop_leaf(mmu, sptep, level);
+			umbra_mmu_flush(mmu);
+			break;
+		}
+		sp = spte_sp(spte);
+	}
+	write_unlock(&mmu->lock);
+}
+
+/**
+ * umbra_shadow_unprotect() - let the guest write to a page that is shadowed as a table
+ * @vcpu: the vCPU
+ * @gfn: the page
+ *
+ * For a write that cannot be emulated. An instruction that needs the very table that it
+ * writes to has its page protected again by its own faults, and would come back for
+ * ever: those are counted, see shadow_get_page().
+ *
+ * Return: whether the guest may try again.
+ */
+bool umbra_shadow_unprotect(struct umbra_vcpu *vcpu, gfn_t gfn)
+{
+	struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+	struct hlist_node *next;
+	struct umbra_sp *sp;
+	LIST_HEAD(doomed);
+	bool found = false;
+
+	if (sv->unprotected_rip != vcpu->arch.rip)
+		sv->unprotected_again = 0;
+	else if (sv->unprotected_again >= UNPROTECT_TRIES)
+		return false;
+	sv->unprotected_rip = vcpu->arch.rip;
+	sv->unprotected_gfn = gfn;
+	write_lock(&mmu->lock);
+	hlist_for_each_entry_safe(sp, next, shadow_chain(mmu, gfn), hash) {
+		if (sp->gfn != gfn || sp->role.direct)
+			continue;
+		shadow_zap_page(mmu, sp, &doomed);
+		found = true;
+	}
+	if (found)
+		shadow_free_pages(mmu, &doomed);
+	write_unlock(&mmu->lock);
+	return found;
+}
+
+static int shadow_init(struct umbra_mmu *mmu)
+{
+	struct umbra_shadow *shadow = kvzalloc(sizeof(*shadow), GFP_KERNEL_ACCOUNT);
+
+	if (!shadow)
+		return -ENOMEM;
+	INIT_LIST_HEAD(&shadow->pages);
+	write_lock(&mmu->lock);
+	mmu->arch.shadow = shadow;
+	write_unlock(&mmu->lock);
+	return 0;
+}
+
+static void shadow_destroy(struct umbra_mmu *mmu)
+{
+	shadow_zap_all(mmu);
+	kvfree(mmu->arch.shadow);
+	mmu->arch.shadow = NULL;
+}
+
+static void shadow_reap(struct umbra_mmu *mmu)
+{
+}
+
+const struct umbra_mmu_ops umbra_shadow_ops = {
+	.name		= "shadow",
+	.init		= shadow_init,
+	.destroy	= shadow_destroy,
+	.alone		= true,
+	.prepared	= shadow_prepared,
+	.prepare	= shadow_prepare,
+	.map		= shadow_map,
+	.map_exclusive	= shadow_map,
+	.unmap		= shadow_unmap,
+	.age		= shadow_age,
+	.test_age	= shadow_test_age,
+	.wrprot		= shadow_wrprot,
+	.wrprot_slot	= shadow_wrprot_slot,
+	.merge_slot	= shadow_merge_slot,
+	.zap_slot	= shadow_zap_slot,
+	.reap		= shadow_reap,
+	.zap_all	= shadow_zap_all,
+	.written	= shadow_written,
+	.gfn_info	= shadow_gfn_info,
+	.audit		= shadow_audit,
+	.dump		= shadow_dump,
+#ifdef UMBRA_TEST
+	.hook		= shadow_hook,
+#endif
+};
