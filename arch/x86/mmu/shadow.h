@@ -156,6 +156,9 @@ bool shadow_wrprot(struct umbra_mmu *mmu, struct umbra_memslot *slot,
 void shadow_wrprot_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot);
 void shadow_merge_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot);
 
+/* shadow_fault.c */
+void shadow_written(struct umbra_mmu *mmu, gpa_t gpa, size_t len);
+
 /* shadow_map.c */
 bool shadow_prepared(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault);
 int shadow_prepare(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault);

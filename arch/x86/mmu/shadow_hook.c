@@ -74,10 +74,7 @@ static int repair(struct umbra_mmu *mmu)
 			held += !!(spte & SPTE_PINNED);
 		}
 	}
-	for (i = 0; i < UMBRA_LEVEL_NUM; i++)
-		atomic64_set(&mmu->stat.pages[i], leaves[i]);
-	atomic64_set(&mmu->refs.taken, atomic64_read(&mmu->refs.released) + held);
-	return 0;
+	return spte_settle(mmu, leaves, held);
 }
 
 /* @hook of struct umbra_mmu_ops */

@@ -15,23 +15,12 @@
 /* Chains looked at in one hold of the lock. */
 #define STRETCH 4096
 
-/* Calls @fn for each leaf that maps a gfn of the range, until it says true. */
-typedef bool (*leaf_fn)(struct umbra_mmu *mmu, u64 *sptep, int level);
+/* What is done to a chain; true where the caller wants to know of it. */
+typedef bool (*chain_fn)(struct umbra_mmu *mmu, struct umbra_rmap_head *head, int level);
 
-static bool for_chain(struct umbra_mmu *mmu, struct umbra_rmap_head *head, int level,
-		      leaf_fn fn)
-{
-	struct umbra_rmap_iter iter;
-	bool ret = false;
-	u64 *sptep;
-
-	umbra_rmap_for_each(head, &iter, sptep)
-		ret |= fn(mmu, sptep, level);
-	return ret;
-}
-
+/* Each chain of the range, at each size. */
 static bool for_range(struct umbra_mmu *mmu, const struct umbra_gfn_range *range,
-		      leaf_fn fn)
+		      chain_fn fn)
 {
 	bool ret = false;
 	int level;
@@ -44,7 +33,7 @@ static bool for_range(struct umbra_mmu *mmu, const struct umbra_gfn_range *range
 
 		for (; head <= last; head++)
 			if (head->val)
-				ret |= for_chain(mmu, head, level, fn);
+				ret |= fn(mmu, head, level);
 	}
 	return ret;
 }
@@ -66,39 +55,28 @@ static bool drop_chain(struct umbra_mmu *mmu, struct umbra_rmap_head *head, int 
 /* @unmap of struct umbra_mmu_ops */
 bool shadow_unmap(struct umbra_mmu *mmu, const struct umbra_gfn_range *range)
 {
-	bool ret = false;
-	int level;
+	return for_range(mmu, range, drop_chain);
+}
 
-	if (!range->slot->maps)
-		return false;
-	for (level = UMBRA_LEVEL_4K; level <= UMBRA_LEVEL_1G; level++) {
-		struct umbra_rmap_head *head = shadow_rmap(range->slot, range->start, level);
-		struct umbra_rmap_head *last = shadow_rmap(range->slot, range->end - 1, level);
+static bool age_chain(struct umbra_mmu *mmu, struct umbra_rmap_head *head, int level)
+{
+	struct umbra_rmap_iter iter;
+	bool young = false;
+	u64 *sptep;
 
-		for (; head <= last; head++)
-			if (head->val)
-				ret |= drop_chain(mmu, head, level);
+	umbra_rmap_for_each(head, &iter, sptep) {
+		if (!test_and_clear_bit(SPTE_A_SHIFT, (unsigned long *)sptep))
+			continue;
+		atomic64_inc(&mmu->stat.aged);
+		young = true;
 	}
-	return ret;
-}
-
-static bool age_leaf(struct umbra_mmu *mmu, u64 *sptep, int level)
-{
-	if (!test_and_clear_bit(SPTE_A_SHIFT, (unsigned long *)sptep))
-		return false;
-	atomic64_inc(&mmu->stat.aged);
-	return true;
-}
-
-static bool test_leaf(struct umbra_mmu *mmu, u64 *sptep, int level)
-{
-	return READ_ONCE(*sptep) & SPTE_A;
+	return young;
 }
 
 /* @age of struct umbra_mmu_ops */
 bool shadow_age(struct umbra_mmu *mmu, const struct umbra_gfn_range *range)
 {
-	bool young = for_range(mmu, range, age_leaf);
+	bool young = for_range(mmu, range, age_chain);
 
 	trace_umbra_age(mmu->id, range->start, range->end, young);
 	pr_debug("age: vm %u gfn %llx-%llx young %d\n", mmu->id, range->start,
@@ -106,14 +84,25 @@ bool shadow_age(struct umbra_mmu *mmu, const struct umbra_gfn_range *range)
 	return young;
 }
 
+static bool test_chain(struct umbra_mmu *mmu, struct umbra_rmap_head *head, int level)
+{
+	struct umbra_rmap_iter iter;
+	u64 *sptep;
+
+	umbra_rmap_for_each(head, &iter, sptep)
+		if (READ_ONCE(*sptep) & SPTE_A)
+			return true;
+	return false;
+}
+
 /* @test_age of struct umbra_mmu_ops */
 bool shadow_test_age(struct umbra_mmu *mmu, const struct umbra_gfn_range *range)
 {
-	return for_range(mmu, range, test_leaf);
+	return for_range(mmu, range, test_chain);
 }
 
-/* The hardware may be setting A or D. A large leaf goes: it would be split anyhow. */
-static bool wrprot_leaf(struct umbra_mmu *mmu, u64 *sptep, int level)
+/* The hardware may be setting A or D. */
+static bool wrprot_leaf(u64 *sptep)
 {
 	u64 spte = READ_ONCE(*sptep);
 
@@ -124,13 +113,19 @@ static bool wrprot_leaf(struct umbra_mmu *mmu, u64 *sptep, int level)
 	return true;
 }
 
-/* Write-protect one gfn in every translation. True if a flush is owed. */
+/*
+ * Write-protect one gfn in every translation; a large leaf goes: it would be split
+ * anyhow. True if a flush is owed.
+ */
 bool shadow_wrprot_gfn(struct umbra_mmu *mmu, struct umbra_memslot *slot, gfn_t gfn)
 {
-	bool flush = for_chain(mmu, shadow_rmap(slot, gfn, UMBRA_LEVEL_4K), UMBRA_LEVEL_4K,
-			       wrprot_leaf);
+	struct umbra_rmap_iter iter;
+	bool flush = false;
+	u64 *sptep;
 	int level;
 
+	umbra_rmap_for_each(shadow_rmap(slot, gfn, UMBRA_LEVEL_4K), &iter, sptep)
+		flush |= wrprot_leaf(sptep);
 	for (level = UMBRA_LEVEL_2M; level <= UMBRA_LEVEL_1G; level++)
 		flush |= drop_chain(mmu, shadow_rmap(slot, gfn, level), level);
 	return flush;

@@ -27,6 +27,17 @@ u64 spte_spoiled(struct umbra_mmu *mmu, u32 hook, u64 spte)
 	       (u64)page_to_pfn(ZERO_PAGE(0)) << PAGE_SHIFT;
 }
 
+/* Have the accounts say what there is: leaves by level, and references that they hold. */
+int spte_settle(struct umbra_mmu *mmu, const s64 *leaves, s64 held)
+{
+	int i;
+
+	for (i = 0; i < UMBRA_LEVEL_NUM; i++)
+		atomic64_set(&mmu->stat.pages[i], leaves[i]);
+	atomic64_set(&mmu->refs.taken, atomic64_read(&mmu->refs.released) + held);
+	return 0;
+}
+
 /* The hooks that have nothing to do with the kind of MMU. */
 int spte_hook(struct umbra_mmu *mmu, const struct umbra_test_hook *hook)
 {

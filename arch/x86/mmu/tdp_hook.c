@@ -34,16 +34,12 @@ static int repair(struct umbra_mmu *mmu)
 {
 	s64 held = 0, leaves[UMBRA_LEVEL_NUM] = { 0 };
 	struct tdp_iter it;
-	int i;
 
 	tdp_for_each_leaf(&it, mmu, 0, mmu->max_gfn) {
 		leaves[it.level - 1]++;
 		held += !!(it.spte & SPTE_PINNED);
 	}
-	for (i = 0; i < UMBRA_LEVEL_NUM; i++)
-		atomic64_set(&mmu->stat.pages[i], leaves[i]);
-	atomic64_set(&mmu->refs.taken, atomic64_read(&mmu->refs.released) + held);
-	return 0;
+	return spte_settle(mmu, leaves, held);
 }
 
 /* @hook of struct umbra_mmu_ops */

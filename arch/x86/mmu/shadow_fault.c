@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the guest does that the shadow pages must follow: its faults, its writes to tables
+ * that are shadowed, INVLPG.
+ *
+ * A write to a table is emulated: the bytes first, then, with mmu->lock held for writing,
+ * what was made from them is dropped. A fault that has read the old bytes either held the
+ * lock before, and its entry goes, or reads the new ones under it.
+ *
+ * Locks: mmu->lock is taken inside.
+ */
+#include "shadow.h"
+
+/* A table that is written this often between two uses has become something else. */
+#define FLOOD	3
+
+/* How often an instruction may have the page that it writes to protected by itself. */
+#define UNPROTECT_TRIES	4
+
+static unsigned int walk_flags(struct umbra_vcpu *vcpu, u32 error, bool atomic)
+{
+	unsigned int flags = atomic ? UMBRA_WALK_ATOMIC : 0;
+
+	if (error & UMBRA_PF_W)
+		flags |= UMBRA_ACCESS_WRITE;
+	if (error & UMBRA_PF_I)
+		flags |= UMBRA_ACCESS_FETCH;
+	if (error & UMBRA_PF_U)
+		flags |= UMBRA_WALK_USER;
+	else if (umbra_backend->cpl(vcpu) == 3)
+		flags |= UMBRA_ACCESS_SYSTEM;
+	return flags;
+}
+
+/**
+ * umbra_shadow_page_fault() - the hardware found no translation, or not enough rights
+ * @vcpu: the vCPU; mmu->srcu held
+ * @gva: linear address
+ * @error: #PF error code
+ * @atomic: do not sleep
+ * @gfn: out: what the address translates to, with UMBRA_RUN_RAISED
+ *
+ * Return: UMBRA_RUN_AGAIN when the guest can go on, with an exception of its own
+ * perhaps; UMBRA_RUN_SLOW when it must be asked again without @atomic;
+ * UMBRA_RUN_RAISED when the instruction must be emulated; a negative errno for KVM_RUN.
+ */
+int umbra_shadow_page_fault(struct umbra_vcpu *vcpu, u64 gva, u32 error, bool atomic,
+			    gfn_t *gfn)
+{
+	struct umbra_shadow_fault sf = { .gva = gva };
+	int r;
+
+	/* What the first look has settled: the emulator makes its own walk. */
+	if (!atomic && vcpu->arch.shadow->emulate) {
+		vcpu->arch.shadow->emulate = false;
+		*gfn = vcpu->arch.shadow->emulate_gfn;
+		return UMBRA_RUN_RAISED;
+	}
+	vcpu->arch.shadow->emulate = false;
+
+	switch (umbra_walk(vcpu, gva, walk_flags(vcpu, error, atomic), &sf.walk)) {
+	case UMBRA_WALK_OK:
+		break;
+	case UMBRA_WALK_FAULT:
+		umbra_queue_page_fault(vcpu, gva, sf.walk.error);
+		return UMBRA_RUN_AGAIN;
+	case UMBRA_WALK_RACE:
+		return UMBRA_RUN_AGAIN;
+	case UMBRA_WALK_SLEEP:
+		return UMBRA_RUN_SLOW;
+	case UMBRA_WALK_GONE:
+		return -EFAULT;
+	default:
+		return umbra_report_emulation(vcpu, NULL, 0);
+	}
+	*gfn = sf.walk.gpa >> PAGE_SHIFT;
+	sf.f.gpa = sf.walk.gpa;
+	sf.f.gfn = sf.walk.gpa >> PAGE_SHIFT;
+	sf.f.write = error & UMBRA_PF_W;
+	sf.f.exec = error & UMBRA_PF_I;
+	sf.f.present = error & UMBRA_PF_P;
+	if (atomic) {
+		r = umbra_mmu_fault_atomic(&vcpu->mmu, &sf.f);
+		if (likely(r == UMBRA_FAULT_RETRY))
+			return UMBRA_RUN_AGAIN;
+		vcpu->arch.shadow->emulate = r == UMBRA_FAULT_EMULATE;
+		vcpu->arch.shadow->emulate_gfn = sf.f.gfn;
+		return UMBRA_RUN_SLOW;
+	}
+	r = umbra_mmu_fault(&vcpu->mmu, &sf.f);
+	return r == UMBRA_FAULT_EMULATE ? UMBRA_RUN_RAISED : r;
+}
+
+/* Drop what was made from the entries of @sp's table that lie in a write. */
+static bool drop_written(struct umbra_mmu *mmu, struct umbra_sp *sp, unsigned int from,
+			 unsigned int to)
+{
+	unsigned int shift = sp->role.top == 2 ? 2 : 3;
+	unsigned int i, each = 1, part = SHADOW_ENTRIES;
+	bool flush = false;
+
+	/* A 32-bit directory entry covers two of the shadow's. */
+	if (sp->role.top == 2 && sp->role.level == 2) {
+		each = 2;
+		part = SHADOW_ENTRIES / 2;
+	}
+	for (i = from >> shift; i <= (to - 1) >> shift; i++) {
+		unsigned int at = i % part * each;
+
+		if (sp->role.top == 2 && i / part != sp->role.quadrant)
+			continue;
+		flush |= shadow_drop(mmu, &sp->spt[at], sp->role.level);
+		if (each == 2)
+			flush |= shadow_drop(mmu, &sp->spt[at + 1], sp->role.level);
+	}
+	return flush;
+}
+
+/* @written of struct umbra_mmu_ops */
+void shadow_written(struct umbra_mmu *mmu, gpa_t gpa, size_t len)
+{
+	struct hlist_node *next;
+	struct umbra_sp *sp;
+	bool flush = false;
+	LIST_HEAD(doomed);
+
+	if (!mmu->arch.shadow)
+		return;
+	write_lock(&mmu->lock);
+	hlist_for_each_entry_safe(sp, next, shadow_chain(mmu, gpa >> PAGE_SHIFT), hash) {
+		if (sp->gfn != gpa >> PAGE_SHIFT || sp->role.direct)
+			continue;
+		flush |= drop_written(mmu, sp, offset_in_page(gpa), offset_in_page(gpa) + len);
+		if (++sp->writes >= FLOOD && !sp->roots)
+			shadow_zap_page(mmu, sp, &doomed);
+	}
+	if (!list_empty(&doomed))
+		shadow_free_pages(mmu, &doomed);
+	else if (flush)
+		umbra_mmu_flush(mmu);
+	write_unlock(&mmu->lock);
+}
+
+/**
+ * umbra_shadow_invlpg() - the guest has changed an entry, by whatever way
+ * @vcpu: the vCPU, outside the inner section
+ * @gva: linear address
+ *
+ * A write of the guest's own has dropped the leaf already; one by its devices, which are
+ * userspace's, has not.
+ */
+void umbra_shadow_invlpg(struct umbra_vcpu *vcpu, u64 gva)
+{
+	struct umbra_shadow_root *root = &vcpu->arch.shadow->roots[0];
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+	struct umbra_sp *sp;
+	int level;
+
+	write_lock(&mmu->lock);
+	sp = root->sp[root->role.level > 2 ? 0 : gva >> 30 & 3];
+	for (level = root->role.level; sp && level; level--) {
+		u64 *sptep = &sp->spt[shadow_index(gva, level)];
+		u64 spte = READ_ONCE(*sptep);
+
+		if (!spte_is_mapped(spte))
+			break;
+		if (spte_is_leaf(spte, level)) {
+			shadow_drop_leaf(mmu, sptep, level);
+			umbra_mmu_flush(mmu);
+			break;
+		}
+		sp = spte_sp(spte);
+	}
+	write_unlock(&mmu->lock);
+}
+
+/**
+ * umbra_shadow_unprotect() - let the guest write to a page that is shadowed as a table
+ * @vcpu: the vCPU
+ * @gfn: the page
+ *
+ * For a write that cannot be emulated. An instruction that needs the very table that it
+ * writes to has its page protected again by its own faults, and would come back for
+ * ever: those are counted, see shadow_get_page().
+ *
+ * Return: whether the guest may try again.
+ */
+bool umbra_shadow_unprotect(struct umbra_vcpu *vcpu, gfn_t gfn)
+{
+	struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+	struct hlist_node *next;
+	struct umbra_sp *sp;
+	LIST_HEAD(doomed);
+	bool found = false;
+
+	if (sv->unprotected_rip != vcpu->arch.rip)
+		sv->unprotected_again = 0;
+	else if (sv->unprotected_again >= UNPROTECT_TRIES)
+		return false;
+	sv->unprotected_rip = vcpu->arch.rip;
+	sv->unprotected_gfn = gfn;
+	write_lock(&mmu->lock);
+	hlist_for_each_entry_safe(sp, next, shadow_chain(mmu, gfn), hash) {
+		if (sp->gfn != gfn || sp->role.direct)
+			continue;
+		shadow_zap_page(mmu, sp, &doomed);
+		found = true;
+	}
+	if (found)
+		shadow_free_pages(mmu, &doomed);
+	write_unlock(&mmu->lock);
+	return found;
+}
