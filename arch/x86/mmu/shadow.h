@@ -125,6 +125,7 @@ void shadow_rmap_add(struct umbra_vcpu *vcpu, struct umbra_rmap_head *head, u64 
 void shadow_rmap_remove(u64 *sptep);
 struct hlist_head *shadow_chain(struct umbra_mmu *mmu, gfn_t gfn);
 bool shadow_has_gfn(struct umbra_mmu *mmu, gfn_t gfn);
+struct umbra_memslot *shadow_table_slot(struct umbra_mmu *mmu, gfn_t gfn);
 struct umbra_sp *shadow_get_page(struct umbra_vcpu *vcpu, struct umbra_memslot *slot,
 				 gfn_t gfn, union umbra_sp_role role, bool *flush);
 void shadow_link(struct umbra_vcpu *vcpu, u64 *sptep, struct umbra_sp *child);

@@ -110,8 +110,8 @@ static struct umbra_sp *child_page(struct descent *d, const struct umbra_sp *sp,
 		if (w->top == 2)
 			role.quadrant = d->gva >> (PAGE_SHIFT + 9) & 1;
 		gfn = w->entry[level - 2].gpa >> PAGE_SHIFT;
-		slot = find_slot(d->mmu, gfn);
-		if (!slot || !slot->maps)
+		slot = shadow_table_slot(d->mmu, gfn);
+		if (!slot)
 			return NULL;
 	}
 	return shadow_get_page(d->vcpu, slot, gfn, role, &d->flush);

@@ -164,6 +164,18 @@ static void count_tracked(struct umbra_mmu *mmu, gfn_t gfn, int by)
 		*shadow_tracked(slot, gfn, level) += by;
 }
 
+/*
+ * The slot of a guest table that may be shadowed: it has maps, and is not on its way out,
+ * where nobody would zap what is made now. NULL if there is none.
+ */
+struct umbra_memslot *shadow_table_slot(struct umbra_mmu *mmu, gfn_t gfn)
+{
+	struct umbra_memslot *slot;
+
+	slot = umbra_memslots_find(rcu_dereference_protected(mmu->memslots, true), gfn);
+	return slot && slot->maps && !slot->gone ? slot : NULL;
+}
+
 /**
  * shadow_get_page() - the shadow page for one use of a guest table
  * @vcpu: the vCPU; its cache was filled

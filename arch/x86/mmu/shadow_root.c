@@ -160,10 +160,9 @@ static void make_root(struct umbra_vcpu *vcpu, struct umbra_shadow_root *root)
 		if (!part_gfn(root, i, &gfn))
 			continue;
 		if (!role.direct) {
-			slot = umbra_memslots_find(rcu_dereference_protected(mmu->memslots,
-									     true), gfn);
+			slot = shadow_table_slot(mmu, gfn);
 			/* No memory, or the slot has changed since: see root_part(). */
-			if (!slot || !slot->maps)
+			if (!slot)
 				continue;
 		}
 		role.quadrant = role.top == 2 ? i : 0;
