@@ -162,6 +162,8 @@ bool ksm_merge(void *a, void *b)
 		return false;
 	host_write(KSM "sleep_millisecs", "0");
 	host_write(KSM "pages_to_scan", "10000");
+	/* Newer kernels pass by what they could not merge once. */
+	host_write(KSM "smart_scan", "0");
 	scans = host_read(KSM "full_scans");
 	if (scans < 0 || host_write(KSM "run", "1"))
 		return false;
