@@ -16,6 +16,15 @@
 #define PTE_RO (PTE_P | PTE_U | PTE_A | PTE_D)
 #define PTE_TABLE (PTE_P | PTE_W | PTE_U | PTE_A)
 
+/* The error code of #PF. */
+#define ERROR_P 1
+#define ERROR_W 2
+#define ERROR_U 4
+#define ERROR_RSVD 8
+#define ERROR_I 16
+
+#define CR4_PGE BIT(7)
+
 /* Where tests map things: no part of it is in the identity map. */
 #define GVA 0x8000000000UL
 
@@ -81,11 +90,33 @@ static inline void guest_write_cr3(u64 cr3)
 	asm volatile("mov %0, %%cr3" : : "r" (cr3) : "memory");
 }
 
+static inline u64 guest_read_cr4(void)
+{
+	u64 v;
+
+	asm volatile("mov %%cr4, %0" : "=r" (v));
+	return v;
+}
+
+static inline void guest_write_cr4(u64 v)
+{
+	asm volatile("mov %0, %%cr4" : : "r" (v) : "memory");
+}
+
 /* One PTE, as the CPU will read it. */
 static inline void pte_write(u64 *pte, u64 value)
 {
 	asm volatile("movq %1, %0" : "=m" (*pte) : "r" (value) : "memory");
 }
+
+/* And without the translation that may be left of what it was. */
+static inline void change(u64 *pte, u64 value, u64 gva)
+{
+	pte_write(pte, value);
+	guest_invlpg((void *)gva);
+}
+
+#define READ_AT(gva) GUEST_READ((u64 *)(gva))
 
 static inline u64 random_next(u64 *seed)
 {
