@@ -156,6 +156,8 @@ static int call_get_cpuid(struct vm *vm)
 	static u8 table[65536];
 	int node = node_open(), ret;
 
+	if (node < 0)
+		return node;
 	*(u32 *)table = 256;
 	ret = ioctl(node, KVM_GET_SUPPORTED_CPUID, table) ? -errno : 0;
 	close(node);
