@@ -69,10 +69,14 @@ static unsigned int access_above(const struct umbra_vcpu *vcpu, const struct umb
  */
 static unsigned int leaf_access(struct umbra_mmu *mmu, const struct umbra_walk *w)
 {
-	const struct umbra_walk_entry *leaf = &w->entry[w->level - 1];
+	const struct umbra_walk_entry *leaf;
 	struct umbra_memslot *slot;
 
-	if (!w->top || (leaf->gpte & SPTE_D))
+	/* Without paging there is no entry. */
+	if (!w->top)
+		return w->access;
+	leaf = &w->entry[w->level - 1];
+	if (leaf->gpte & SPTE_D)
 		return w->access;
 	slot = find_slot(mmu, leaf->gpa >> PAGE_SHIFT);
 	if (slot && umbra_slot_readonly(slot))
@@ -305,17 +309,12 @@ static int host_page(struct umbra_mmu *mmu, const struct umbra_fault *fault,
 		     struct umbra_host_page *page)
 {
 	const struct umbra_pfn *pfn = &fault->page;
-	int level;
+	int level = umbra_hostpt_scan(mmu->mm, fault->hva, page, 1);
 
-	if (umbra_pfn_is_error(pfn->pfn)) {
-		level = umbra_hostpt_scan(mmu->mm, fault->hva, page, 1);
+	if (umbra_pfn_is_error(pfn->pfn))
 		return level && page->present && (page->writable || !fault->write) ? level : 0;
-	}
-	if (!pfn->counted || !umbra_hostpt_scan(mmu->mm, fault->hva, page, 1) ||
-	    !page->present || page->pfn != pfn->pfn)
+	if (!pfn->counted || !level || !page->present || page->pfn != pfn->pfn)
 		level = UMBRA_LEVEL_4K;
-	else
-		level = umbra_hostpt_scan(mmu->mm, fault->hva, page, 1);
 	page->pfn = pfn->pfn;
 	page->writable = pfn->writable;
 	return level;
