@@ -20,8 +20,9 @@ Makefile: ;
 %.o %.i %.s %.lst: need-headers
 	$(kbuild) $@
 
+# Kbuild looks for what it built in the whole tree; the lab's kernels are no part of it.
 clean: need-headers
-	$(kbuild) clean
+	$(kbuild) clean RCS_FIND_IGNORE='\( -name .git -o -name .cache \) -prune -o'
 
 install: need-headers
 	$(kbuild) modules_install $(signing)
