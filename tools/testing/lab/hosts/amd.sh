@@ -7,6 +7,7 @@
 # A host file provides
 #	STOCK_MODULE		Debian's module for this host's virtualisation
 #	host_ready		make the emulator ready, in the cache
+#	host_cpus		set CPUS, how many there are, and CPU_MASK, those of the command
 #	host_start RUN		run the emulator, guarded, on the run directory RUN
 # and reads the options SMP, MEM, ICOUNT, LA57, SHARE, APPEND, GDB and what kernel_ready
 # and initramfs_ready set.
@@ -18,6 +19,19 @@ host_ready()
 	in_cache qemu fetch_qemu "QEMU 10 with its libraries"
 }
 
+# CPU 0 is one more than was asked for and runs no guest where CPUs run in parallel.
+# There, each XRSTOR and FXRSTOR on any CPU rewrites the hidden flags of QEMU's first CPU
+# (cpu_clear_ignne(): IGNNE) without care for what that CPU does meanwhile. In the middle
+# of VMRUN or #VMEXIT it would go on with nested paging or GIF of the other side.
+host_cpus()
+{
+	local spare=0
+
+	[ "$SMP" -eq 1 ] || [ -n "$ICOUNT" ] || spare=1
+	CPUS=$((SMP + spare))
+	CPU_MASK=$(printf '%x' $((((1 << SMP) - 1) << spare)))
+}
+
 # The memory in two NUMA nodes, so that pages can be made to move between them. All
 # vCPUs are in the first.
 amd_memory()
@@ -27,7 +41,7 @@ amd_memory()
 	QEMU_ARGS+=(-m "${MEM}M"
 		-object "memory-backend-ram,id=ram0,size=$((MEM - half))M"
 		-object "memory-backend-ram,id=ram1,size=${half}M"
-		-numa "node,nodeid=0,memdev=ram0,cpus=0-$((SMP - 1))"
+		-numa "node,nodeid=0,memdev=ram0,cpus=0-$((CPUS - 1))"
 		-numa "node,nodeid=1,memdev=ram1")
 }
 
@@ -80,7 +94,7 @@ host_start()
 {
 	local run=$1 qemu=$CACHE/qemu lib
 	local QEMU_ARGS=(-nodefaults -no-user-config -display none -no-reboot
-		-M "pc,usb=off" -cpu max -smp "$SMP")
+		-M "pc,usb=off" -cpu max -smp "$CPUS")
 
 	truncate -s 2G "$run/swap"
 	amd_memory

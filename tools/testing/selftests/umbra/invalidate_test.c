@@ -309,7 +309,7 @@ TEST_F(invalidate, control_without_retry)
 
 	if (!node_has(UMBRA_CAP_TEST_HOOK))
 		TEST_SKIP("no UMBRA_CAP_TEST_HOOK");
-	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+	if (host_cpu(1) < 0)
 		TEST_SKIP("needs two CPUs");
 	ASSERT_EQ(0, vm_hook(self->vm, UMBRA_HOOK_NO_RETRY, 1));
 	map_half(self->mem, self->fd, 0);

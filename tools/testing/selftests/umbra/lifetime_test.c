@@ -231,13 +231,14 @@ TEST(many_vms)
 /* A CPU leaves under the guest and comes back: the module goes with it. */
 TEST(cpu_hotplug)
 {
-	const char *online = "/sys/devices/system/cpu/cpu1/online";
+	char online[64];
 	struct vm *vm;
 	struct vcpu *vcpu;
 	struct work *w;
 	pthread_t thread;
 	int i;
 
+	snprintf(online, sizeof(online), "/sys/devices/system/cpu/cpu%d/online", host_cpu(1));
 	if (access(online, W_OK))
 		TEST_SKIP("no second CPU that can be taken away");
 	vm = vm_create();

@@ -188,24 +188,15 @@ static void guest_spin(void *arg)
 	}
 }
 
-static void pin_to(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		die("cannot run on CPU %d", cpu);
-}
-
 /* Runs the guest to its end; reads of MMIO get a value above every floor. */
 static void *spin_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
 	struct kvm_run *run = vcpu->run;
+	int cpu = host_cpu(1);
 
-	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
-		pin_to(1);
+	if (cpu >= 0)
+		host_pin_to(cpu);
 
 	while (vcpu_next(vcpu) != UCALL_DONE) {
 		if (run->exit_reason != KVM_EXIT_MMIO || run->mmio.is_write)
@@ -226,9 +217,9 @@ static u64 replace_under_guest(FIXTURE_DATA(slot) * self, enum how how, int roun
 
 	s->page = self->gpa;
 	vcpu_start(self->vcpu, guest_spin, s);
-	pin_to(0);
 	if (pthread_create(&thread, NULL, spin_thread, self->vcpu))
 		die("thread");
+	host_pin_to(host_cpu(0));
 	for (i = 1; i <= rounds && !s->stale; i++) {
 		u8 *mem = i % 2 ? self->a : self->b;
 
@@ -275,7 +266,7 @@ TEST_F(slot, control_without_flush)
 {
 	if (!node_has(UMBRA_CAP_TEST_HOOK))
 		TEST_SKIP("no UMBRA_CAP_TEST_HOOK");
-	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+	if (host_cpu(1) < 0)
 		TEST_SKIP("needs two CPUs");
 	ASSERT_EQ(0, vm_hook(self->vm, UMBRA_HOOK_NO_FLUSH, 1));
 	EXPECT_LT(0, replace_under_guest(self, DELETE, 300));

@@ -20,6 +20,16 @@
 #endif
 
 /**
+ * host_cpu() - the @nth CPU that this thread may run on, from 0
+ *
+ * Returns its number, or -1 when there are fewer.
+ */
+int host_cpu(int nth);
+
+/* Run the calling thread on the CPU @cpu alone. */
+void host_pin_to(int cpu);
+
+/**
  * host_write() - write @text to a file of procfs, sysfs or cgroupfs
  *
  * Returns 0 or -errno.
