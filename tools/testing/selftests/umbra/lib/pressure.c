@@ -77,12 +77,23 @@ void swap_off(void)
 	swap_device[0] = 0;
 }
 
-/* A page that some other CPU still has in its LRU batch is passed by: try again. */
+/*
+ * A page that some CPU still has in its LRU batch is passed by. To move pages between
+ * nodes, also from one to itself, empties the batches of all CPUs.
+ */
+static void drain_lru_batches(void)
+{
+	unsigned long node0 = 1;
+
+	syscall(SYS_migrate_pages, 0, 8 * sizeof(node0), &node0, &node0);
+}
+
 bool page_out(void *addr, size_t size)
 {
-	int tries = size == 4096 ? 1000 : 50;
+	int tries = 50;
 
 	for (; tries; tries--) {
+		drain_lru_batches();
 		if (madvise(addr, size, MADV_PAGEOUT))
 			return false;
 		if (!pages_present(addr, size))
