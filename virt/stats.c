@@ -34,6 +34,8 @@ const struct umbra_stat umbra_stats[] = {
 	FAULT(pf_retry),
 	FAULT(pf_mmio),
 	FAULT(pf_around),
+	FAULT(mmu_unsync),
+	FAULT(mmu_sync),
 	VM("table_pages", mmu.stat.tables),
 	MMU(tlb_flush),
 	MMU(unmapped),

@@ -396,40 +396,51 @@ unsigned int umbra_gpte_access(const struct umbra_vcpu *vcpu, u64 gpte)
 	       (walk_format(&vcpu->arch)->wide && (gpte & PTE_NX) ? 0 : UMBRA_PERM_EXEC);
 }
 
-/* Could a walk use this entry of the last level, and need set nothing in it? */
-bool umbra_gpte_usable(const struct umbra_vcpu *vcpu, u64 gpte)
+/**
+ * umbra_gpte_leaf() - what an entry of the last level means
+ * @vcpu: a vCPU of the VM, in whatever mode
+ * @role: of the shadow page that stands for the table; says what its format is
+ * @gpte: the entry
+ * @leaf: result
+ *
+ * Return: false when a walk could not use it, or would have to set A in it.
+ */
+bool umbra_gpte_leaf(const struct umbra_vcpu *vcpu, union umbra_sp_role role, u64 gpte,
+		     struct umbra_gpte_leaf *leaf)
 {
-	const struct walk_format *f = walk_format(&vcpu->arch);
+	bool wide = role.top > 2;
+	u64 rsvd = 0;
 
-	return (gpte & PTE_P) && (gpte & PTE_A) &&
-	       !(gpte & reserved_always(&vcpu->arch, f, f->wide));
-}
-
-/* The frame that an entry of the last level names. */
-gfn_t umbra_gpte_gfn(const struct umbra_vcpu *vcpu, u64 gpte)
-{
-	return leaf_gpa(walk_format(&vcpu->arch), 1, gpte, 0) >> PAGE_SHIFT;
+	if (wide)
+		rsvd = (vcpu->arch.limits.gpa_rsvd & ADDR_MASK) | (role.nx ? 0 : PTE_NX) |
+		       (role.top == 3 ? GENMASK_ULL(62, 52) : 0);
+	if ((gpte & (PTE_P | PTE_A | rsvd)) != (PTE_P | PTE_A))
+		return false;
+	leaf->gfn = (gpte & ADDR_MASK) >> PAGE_SHIFT;
+	leaf->access = (gpte & PTE_W && gpte & PTE_D ? UMBRA_PERM_WRITE : 0) |
+		       (gpte & PTE_U ? UMBRA_PERM_USER : 0) |
+		       (gpte & PTE_NX ? 0 : UMBRA_PERM_EXEC);
+	leaf->pkey = gpte >> PTE_PKEY_SHIFT & 15;
+	return true;
 }
 
 /**
  * umbra_read_gptes() - entries that are neighbours in a guest's table
  * @vcpu: the vCPU; mmu->srcu held; does not sleep
- * @gpa: of one entry
- * @at: how many of them come before it; all are in one page
+ * @wide: they have 8 bytes
+ * @gpa: of the first; all are in one page
  * @count: how many
  * @gptes: result
  *
  * Return: 0, or -EFAULT when they are not at hand.
  */
-int umbra_read_gptes(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int at,
-		     unsigned int count, u64 *gptes)
+int umbra_read_gptes(struct umbra_vcpu *vcpu, bool wide, gpa_t gpa, unsigned int count,
+		     u64 *gptes)
 {
-	bool wide = walk_format(&vcpu->arch)->wide;
 	struct umbra_memslot *slot = NULL;
 	unsigned int i;
 	int err = 0;
 
-	gpa -= at * (wide ? 8 : 4);
 	pagefault_disable();
 	for (i = 0; i < count && !err; i++, gpa += wide ? 8 : 4)
 		err = read_gpte(vcpu, wide, gpa, &slot, UMBRA_WALK_ATOMIC, &gptes[i]);

@@ -61,6 +61,18 @@ struct umbra_walk {
 	struct umbra_walk_entry entry[UMBRA_WALK_LEVELS];
 };
 
+/**
+ * struct umbra_gpte_leaf - what an entry of the last level means
+ * @gfn: the frame
+ * @access: UMBRA_PERM_*; without writes where they would have to set D
+ * @pkey: protection key
+ */
+struct umbra_gpte_leaf {
+	gfn_t gfn;
+	u8 access;
+	u8 pkey;
+};
+
 /* What a walk came to. */
 enum umbra_walk_result {
 	UMBRA_WALK_OK = 0,
@@ -75,10 +87,10 @@ enum umbra_walk_result umbra_walk(struct umbra_vcpu *vcpu, u64 gva,
 				  unsigned int flags, struct umbra_walk *walk);
 gpa_t umbra_cr3_table(const struct umbra_vcpu *vcpu);
 unsigned int umbra_gpte_access(const struct umbra_vcpu *vcpu, u64 gpte);
-bool umbra_gpte_usable(const struct umbra_vcpu *vcpu, u64 gpte);
-gfn_t umbra_gpte_gfn(const struct umbra_vcpu *vcpu, u64 gpte);
-int umbra_read_gptes(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int at,
-		     unsigned int count, u64 *gptes);
+bool umbra_gpte_leaf(const struct umbra_vcpu *vcpu, union umbra_sp_role role, u64 gpte,
+		     struct umbra_gpte_leaf *leaf);
+int umbra_read_gptes(struct umbra_vcpu *vcpu, bool wide, gpa_t gpa, unsigned int count,
+		     u64 *gptes);
 bool umbra_walk_changed(struct umbra_vcpu *vcpu, const struct umbra_walk *walk);
 int umbra_peek_insn(struct umbra_vcpu *vcpu, u8 *bytes, unsigned int n);
 unsigned int umbra_walk_flags(struct umbra_vcpu *vcpu);

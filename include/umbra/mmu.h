@@ -205,6 +205,8 @@ struct umbra_mmu_vcpu_stat {
 	u64 pf_retry;		/* ... that had to look again: the host changed */
 	u64 pf_mmio;		/* ... outside memory */
 	u64 pf_around;		/* neighbours mapped besides */
+	u64 mmu_unsync;		/* guest tables that went out of sync */
+	u64 mmu_sync;		/* shadow pages brought in sync */
 };
 
 /**

@@ -7,9 +7,9 @@
  * guest memory that a large guest page, or no paging, maps directly.
  *
  * Invariants
- * - A shadow page that is not direct write-protects its guest table: no spte of any
- *   shadow page maps that gfn writable, and a write to it goes through
- *   umbra_shadow_written(), which drops the sptes that were made from it.
+ * - A shadow page that is not direct and not out of sync (shadow_sync.c) write-protects
+ *   its guest table: no spte of any shadow page maps that gfn writable, and a write to it
+ *   goes through shadow_written(), which drops the sptes that were made from it.
  * - So a present spte of such a page translates as the guest's entry does, with no more
  *   permissions: A was set in it by the walk, and W is only there if D was.
  * - A present leaf is in the chain of its gfn and level, once; a present table entry
@@ -48,6 +48,10 @@
  * @roots: vCPUs' roots that it is
  * @writes: to its guest table since it was last used in a fault
  * @zapped: it is not in the hash any more
+ * @unsync: its guest table is written to without exits
+ * @sync: while it is brought in sync, in a list of those
+ * @nr_unsync: bits in @unsync_bits
+ * @unsync_bits: entries that may lead to a page that is out of sync
  */
 struct umbra_sp {
 	struct hlist_node hash;
@@ -60,6 +64,10 @@ struct umbra_sp {
 	unsigned int roots;
 	u8 writes;
 	bool zapped;
+	bool unsync;
+	struct list_head sync;
+	unsigned int nr_unsync;
+	DECLARE_BITMAP(unsync_bits, SHADOW_ENTRIES);
 };
 
 /* Number of chains is 1 << this. */
@@ -101,6 +109,12 @@ static inline struct umbra_sp *spt_sp(const u64 *spt)
 	return (struct umbra_sp *)page_private(virt_to_page(spt));
 }
 
+/* The shadow pages of a guest table, of the present generation. */
+#define shadow_for_each_page(mmu, gfn_, sp)					\
+	hlist_for_each_entry(sp, shadow_chain(mmu, gfn_), hash)			\
+		if ((sp)->gfn != (gfn_) || (sp)->role.direct ||			\
+		    (sp)->gen != (mmu)->arch.shadow->gen) { } else
+
 /* The shadow page that an spte lies in. */
 static inline struct umbra_sp *sptep_sp(const u64 *sptep)
 {
@@ -110,6 +124,11 @@ static inline struct umbra_sp *sptep_sp(const u64 *sptep)
 static inline struct umbra_sp *spte_sp(u64 spte)
 {
 	return spt_sp(spte_child(spte));
+}
+
+static inline unsigned int shadow_sptep_index(const u64 *sptep)
+{
+	return offset_in_page(sptep) / sizeof(*sptep);
 }
 
 static inline unsigned int shadow_index(u64 gva, int level)
@@ -124,7 +143,7 @@ void shadow_cache_empty(struct umbra_vcpu *vcpu);
 void shadow_rmap_add(struct umbra_vcpu *vcpu, struct umbra_rmap_head *head, u64 *sptep);
 void shadow_rmap_remove(u64 *sptep);
 struct hlist_head *shadow_chain(struct umbra_mmu *mmu, gfn_t gfn);
-bool shadow_has_gfn(struct umbra_mmu *mmu, gfn_t gfn);
+struct umbra_sp *shadow_any_page(struct umbra_mmu *mmu, gfn_t gfn);
 struct umbra_memslot *shadow_table_slot(struct umbra_mmu *mmu, gfn_t gfn);
 struct umbra_sp *shadow_get_page(struct umbra_vcpu *vcpu, struct umbra_memslot *slot,
 				 gfn_t gfn, union umbra_sp_role role, bool *flush);
@@ -143,6 +162,8 @@ unsigned long *shadow_tracked(const struct umbra_memslot *slot, gfn_t gfn, int l
 struct umbra_rmap_head *shadow_rmap(const struct umbra_memslot *slot, gfn_t gfn, int level);
 void shadow_set_leaf(struct umbra_vcpu *vcpu, struct umbra_memslot *slot, gfn_t gfn,
 		     int level, u64 *sptep, u64 spte);
+bool shadow_change_leaf(struct umbra_mmu *mmu, gfn_t gfn, int level, u64 *sptep, u64 spte,
+			u64 keep);
 void shadow_drop_leaf(struct umbra_mmu *mmu, u64 *sptep, int level);
 void shadow_drop_table(u64 *sptep);
 bool shadow_drop(struct umbra_mmu *mmu, u64 *sptep, int level);
@@ -157,6 +178,14 @@ bool shadow_wrprot(struct umbra_mmu *mmu, struct umbra_memslot *slot,
 void shadow_wrprot_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot);
 void shadow_merge_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot);
 
+/* shadow_sync.c */
+bool shadow_protects(struct umbra_mmu *mmu, gfn_t gfn);
+bool shadow_unsync(struct umbra_mmu *mmu, gfn_t gfn);
+void shadow_clear_unsync(u64 *sptep);
+bool shadow_sync_below(struct umbra_vcpu *vcpu, struct umbra_sp *sp);
+bool shadow_sync_gfn(struct umbra_vcpu *vcpu, gfn_t gfn);
+void shadow_sync_root(struct umbra_vcpu *vcpu);
+
 /* shadow_fault.c */
 void shadow_written(struct umbra_mmu *mmu, gpa_t gpa, size_t len);
 
@@ -164,6 +193,11 @@ void shadow_written(struct umbra_mmu *mmu, gpa_t gpa, size_t len);
 bool shadow_prepared(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault);
 int shadow_prepare(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault);
 int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault);
+u64 shadow_make_leaf(struct umbra_mmu *mmu, const struct umbra_memslot *slot, gfn_t gfn,
+		     u64 pfn, int level, unsigned int access, u8 pkey, bool host_w,
+		     bool write);
+void shadow_map_ahead(struct umbra_vcpu *vcpu, struct umbra_memslot *slot, u64 *sptep,
+		      gfn_t gfn, unsigned int access, u8 pkey);
 
 /* shadow_audit.c */
 void shadow_audit(struct umbra_audit_run *run);

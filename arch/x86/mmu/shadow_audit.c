@@ -8,10 +8,13 @@
  *     chain is a present leaf of that level. It keeps the rules of spte_audit.c.
  *  2. Each entry that leads to a shadow page is in the chain of that page's parents, and
  *     each of those leads to it.
- *  3. No leaf allows writes to a gfn that is a shadowed guest table.
- *  4. A leaf of a page that is not direct translates as the guest's entry does and
- *     allows no more; one of a direct page maps that page's frames in order.
+ *  3. No leaf allows writes to a gfn that is a shadowed guest table, unless that is out of
+ *     sync.
+ *  4. A leaf of a page that is neither direct nor out of sync translates as the guest's
+ *     entry does and allows no more; one of a direct page maps that page's frames in order.
  *  5. The counts are true: leaves by level, shadow pages, shadowed tables in a 2M or 1G.
+ *  6. What is out of sync is of level 1 and so are all pages of its gfn, and each entry that
+ *     leads to it, from the root down, has its bit.
  *
  * Locks: mmu->lock held for writing.
  */
@@ -107,7 +110,7 @@ static bool covers_table(struct umbra_mmu *mmu, gfn_t gfn, int level)
 	struct umbra_memslot *slot;
 
 	if (level == UMBRA_LEVEL_4K)
-		return shadow_has_gfn(mmu, gfn);
+		return shadow_protects(mmu, gfn);
 	slot = umbra_memslots_find(slots_of(mmu), gfn);
 	return slot && slot->maps && *shadow_tracked(slot, gfn, level);
 }
@@ -130,7 +133,7 @@ static void check_leaf(struct umbra_audit_run *run, struct umbra_sp *sp, int i)
 		if (gfn != sp->gfn + i * umbra_level_pages(level))
 			umbra_audit_violation(run, gfn, level, spte,
 					      "not the direct page's frame");
-	} else if (read_gpte(run, sp, i, &gpte)) {
+	} else if (!sp->unsync && read_gpte(run, sp, i, &gpte)) {
 		check_gpte(run, sp, gpte, gfn, spte);
 	}
 }
@@ -147,6 +150,32 @@ static void check_child(struct umbra_audit_run *run, struct umbra_sp *sp, int i)
 		umbra_audit_violation(run, sp->gfn, sp->role.level, spte,
 				      "leads to a table of level %d%s", child->role.level,
 				      child->zapped ? " that is gone" : "");
+}
+
+/* Rule 6 */
+static void check_unsync(struct umbra_audit_run *run, struct umbra_sp *sp)
+{
+	unsigned int bits = bitmap_weight(sp->unsync_bits, SHADOW_ENTRIES);
+	struct umbra_rmap_iter iter;
+	struct umbra_sp *other;
+	u64 *parent;
+
+	if (bits != sp->nr_unsync)
+		umbra_audit_violation(run, sp->gfn, sp->role.level, 0,
+				      "%u entries out of sync counted, %u there",
+				      sp->nr_unsync, bits);
+	if (!sp->unsync && !bits)
+		return;
+	umbra_rmap_for_each(&sp->parents, &iter, parent)
+		if (!test_bit(shadow_sptep_index(parent), sptep_sp(parent)->unsync_bits))
+			umbra_audit_violation(run, sp->gfn, sp->role.level, *parent,
+					      "out of sync, and its parent does not know");
+	if (!sp->unsync)
+		return;
+	shadow_for_each_page(run->mmu, sp->gfn, other)
+		if (!other->unsync || other->role.level > 1 || other->role.direct)
+			umbra_audit_violation(run, sp->gfn, other->role.level, 0,
+					      "out of sync at one level, but not at all");
 }
 
 static void check_parents(struct umbra_audit_run *run, struct umbra_sp *sp)
@@ -217,6 +246,7 @@ void shadow_audit(struct umbra_audit_run *run)
 
 		run->out->tables++;
 		check_parents(run, sp);
+		check_unsync(run, sp);
 		for (i = 0; i < SHADOW_ENTRIES; i++) {
 			u64 spte = READ_ONCE(sp->spt[i]);
 

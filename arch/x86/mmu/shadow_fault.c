@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the guest does that the shadow pages must follow: its faults, its writes to tables
- * that are shadowed, INVLPG.
+ * What the guest does that the shadow pages must follow at once: its faults, and its writes
+ * to tables that are in sync.
  *
  * A write to a table is emulated: the bytes first, then, with mmu->lock held for writing,
  * what was made from them is dropped. A fault that has read the old bytes either held the
@@ -138,39 +138,6 @@ void shadow_written(struct umbra_mmu *mmu, gpa_t gpa, size_t len)
 		shadow_free_pages(mmu, &doomed);
 	else if (flush)
 		umbra_mmu_flush(mmu);
-	write_unlock(&mmu->lock);
-}
-
-/**
- * umbra_shadow_invlpg() - the guest has changed an entry, by whatever way
- * @vcpu: the vCPU, outside the inner section
- * @gva: linear address
- *
- * A write of the guest's own has dropped the leaf already; one by its devices, which are
- * userspace's, has not.
- */
-void umbra_shadow_invlpg(struct umbra_vcpu *vcpu, u64 gva)
-{
-	struct umbra_shadow_root *root = &vcpu->arch.shadow->roots[0];
-	struct umbra_mmu *mmu = &vcpu->vm->mmu;
-	struct umbra_sp *sp;
-	int level;
-
-	write_lock(&mmu->lock);
-	sp = root->sp[root->role.level > 2 ? 0 : gva >> 30 & 3];
-	for (level = root->role.level; sp && level; level--) {
-		u64 *sptep = &sp->spt[shadow_index(gva, level)];
-		u64 spte = READ_ONCE(*sptep);
-
-		if (!spte_is_mapped(spte))
-			break;
-		if (spte_is_leaf(spte, level)) {
-			shadow_drop_leaf(mmu, sptep, level);
-			umbra_mmu_flush(mmu);
-			break;
-		}
-		sp = spte_sp(spte);
-	}
 	write_unlock(&mmu->lock);
 }
 

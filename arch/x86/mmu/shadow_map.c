@@ -173,6 +173,9 @@ static u64 *descend(struct descent *d, int goal)
 			continue;
 		}
 		d->flush |= shadow_drop(d->mmu, sptep, level);
+		d->flush |= shadow_sync_below(d->vcpu, child);
+		if (newly_protected(d))
+			return NULL;
 		shadow_link(d->vcpu, sptep, child);
 		sp = child;
 	}
@@ -196,7 +199,7 @@ static int goal_level(const struct descent *d, int host_level)
 }
 
 /* An spte for @pfn as the guest allows it; A is the caller's. */
-static u64 make_leaf(struct umbra_mmu *mmu, const struct umbra_memslot *slot, gfn_t gfn,
+u64 shadow_make_leaf(struct umbra_mmu *mmu, const struct umbra_memslot *slot, gfn_t gfn,
 		     u64 pfn, int level, unsigned int access, u8 pkey, bool host_w,
 		     bool write)
 {
@@ -212,7 +215,7 @@ static u64 make_leaf(struct umbra_mmu *mmu, const struct umbra_memslot *slot, gf
 		return spte;
 	spte |= SPTE_HOST_W;
 	if ((access & UMBRA_PERM_WRITE) && (write || !umbra_slot_logs(slot)) &&
-	    !(level == UMBRA_LEVEL_4K && shadow_has_gfn(mmu, gfn)))
+	    !(level == UMBRA_LEVEL_4K && shadow_protects(mmu, gfn)))
 		spte |= SPTE_W | (write ? SPTE_D : 0);
 	return spte;
 }
@@ -236,35 +239,42 @@ static int install(struct descent *d, u64 *sptep, int level, u64 spte)
 			fault->page.counted = false;
 	} else {
 		/* The same page, other rights; a reference is kept once. */
-		spte |= old & (SPTE_D | SPTE_PINNED);
-		d->flush |= (old & ~spte & (SPTE_W | SPTE_U)) || (spte & ~old & SPTE_NX) ||
-			    ((old ^ spte) & SPTE_PKEY);
-		old = xchg(sptep, spte);
-		spte_account(d->mmu, gfn, level, old, spte);
+		d->flush |= shadow_change_leaf(d->mmu, gfn, level, sptep, spte,
+					       SPTE_D | SPTE_PINNED);
 	}
 	if (umbra_slot_logs(fault->slot) && (spte & SPTE_W))
 		umbra_slot_mark_dirty(fault->slot, fault->gfn);
 	return fault->write && !(spte & SPTE_W) ? UMBRA_FAULT_EMULATE : UMBRA_FAULT_RETRY;
 }
 
-/* A neighbour: what the host has present, as the guest's entry allows. */
-static void map_neighbour(struct descent *d, u64 *sptep, gfn_t gfn, unsigned int access,
-			  u8 pkey)
+/**
+ * shadow_map_ahead() - map what the host has present, before the guest asks for it
+ * @vcpu: the vCPU
+ * @slot: a slot, with maps
+ * @sptep: the entry of level 1; nothing happens unless it is clear
+ * @gfn: what it is to map; nothing happens where the slot has it not
+ * @access: as the guest's entry allows
+ * @pkey: its key
+ *
+ * Without A, so that aging still tells what the guest used.
+ */
+void shadow_map_ahead(struct umbra_vcpu *vcpu, struct umbra_memslot *slot, u64 *sptep,
+		      gfn_t gfn, unsigned int access, u8 pkey)
 {
-	struct umbra_memslot *slot = d->fault->slot;
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
 	struct umbra_host_page page;
 	unsigned long hva;
 
-	if (!umbra_slot_holds(slot, gfn) || READ_ONCE(*sptep))
+	if (!umbra_slot_holds(slot, gfn) || READ_ONCE(*sptep) || !vcpu->arch.shadow->nr_descs)
 		return;
 	hva = umbra_slot_hva(slot, gfn);
-	if (umbra_notifier_covers(&d->mmu->notifier, hva, PAGE_SIZE) ||
-	    !umbra_hostpt_scan(d->mmu->mm, hva, &page, 1) || !page.present)
+	if (umbra_notifier_covers(&mmu->notifier, hva, PAGE_SIZE) ||
+	    !umbra_hostpt_scan(mmu->mm, hva, &page, 1) || !page.present)
 		return;
-	shadow_set_leaf(d->vcpu, slot, gfn, UMBRA_LEVEL_4K, sptep,
-			make_leaf(d->mmu, slot, gfn, page.pfn, UMBRA_LEVEL_4K, access, pkey,
-				  page.writable, false) | SPTE_PAGE);
-	d->vcpu->mmu.stat.pf_around++;
+	shadow_set_leaf(vcpu, slot, gfn, UMBRA_LEVEL_4K, sptep,
+			shadow_make_leaf(mmu, slot, gfn, page.pfn, UMBRA_LEVEL_4K, access,
+					 pkey, page.writable, false) | SPTE_PAGE);
+	vcpu->mmu.stat.pf_around++;
 }
 
 /*
@@ -282,25 +292,19 @@ static void map_around(struct descent *d, u64 *sptep)
 
 	sptep -= at;
 	if (!sp->role.direct &&
-	    umbra_read_gptes(d->vcpu, w->entry[0].gpa, at, SHADOW_AROUND, gptes))
+	    umbra_read_gptes(d->vcpu, w->top > 2,
+			     w->entry[0].gpa - at * (w->top > 2 ? 8 : 4), SHADOW_AROUND, gptes))
 		return;
 	for (i = 0; i < SHADOW_AROUND; i++) {
-		gfn_t gfn = d->fault->gfn + i - at;
-		unsigned int access = sp->role.access;
-		u8 pkey = w->pkey;
+		struct umbra_gpte_leaf leaf = {
+			d->fault->gfn + i - at, sp->role.access, w->pkey,
+		};
 
-		if (i == at)
+		if (i == at ||
+		    (!sp->role.direct && !umbra_gpte_leaf(d->vcpu, sp->role, gptes[i], &leaf)))
 			continue;
-		if (!sp->role.direct) {
-			if (!umbra_gpte_usable(d->vcpu, gptes[i]))
-				continue;
-			gfn = umbra_gpte_gfn(d->vcpu, gptes[i]);
-			access &= umbra_gpte_access(d->vcpu, gptes[i]);
-			if (!(gptes[i] & SPTE_D))
-				access &= ~UMBRA_PERM_WRITE;
-			pkey = gptes[i] >> 59 & 15;
-		}
-		map_neighbour(d, sptep + i, gfn, access, w->top > 2 ? pkey : 0);
+		shadow_map_ahead(d->vcpu, d->fault->slot, sptep + i, leaf.gfn,
+				 leaf.access & sp->role.access, leaf.pkey);
 	}
 }
 
@@ -362,9 +366,13 @@ int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 		ret = known ? UMBRA_FAULT_RETRY : UMBRA_FAULT_SLEEP;
 		goto out;
 	}
-	spte = make_leaf(d.mmu, fault->slot, fault->gfn,
-			 page.pfn & ~(umbra_level_pages(level) - 1), level, access, w->pkey,
-			 page.writable, fault->write) | SPTE_A;
+	if (fault->write && (access & UMBRA_PERM_WRITE) && page.writable &&
+	    level == UMBRA_LEVEL_4K && shadow_protects(d.mmu, fault->gfn) &&
+	    shadow_unsync(d.mmu, fault->gfn))
+		mv->stat.mmu_unsync++;
+	spte = shadow_make_leaf(d.mmu, fault->slot, fault->gfn,
+				page.pfn & ~(umbra_level_pages(level) - 1), level, access,
+				w->pkey, page.writable, fault->write) | SPTE_A;
 	if (!known || fault->page.counted)
 		spte |= SPTE_PAGE;
 	if (known && fault->page.counted && d.mmu->policy == UMBRA_POLICY_PINNED)

@@ -128,16 +128,14 @@ struct hlist_head *shadow_chain(struct umbra_mmu *mmu, gfn_t gfn)
 	return &mmu->arch.shadow->hash[hash_64(gfn, SHADOW_HASH_BITS)];
 }
 
-/* Is the gfn a guest page table that is shadowed? */
-bool shadow_has_gfn(struct umbra_mmu *mmu, gfn_t gfn)
+/* A shadow page of the guest table at @gfn; NULL if it is none that is shadowed. */
+struct umbra_sp *shadow_any_page(struct umbra_mmu *mmu, gfn_t gfn)
 {
-	struct umbra_shadow *shadow = mmu->arch.shadow;
 	struct umbra_sp *sp;
 
-	hlist_for_each_entry(sp, shadow_chain(mmu, gfn), hash)
-		if (sp->gfn == gfn && !sp->role.direct && sp->gen == shadow->gen)
-			return true;
-	return false;
+	shadow_for_each_page(mmu, gfn, sp)
+		return sp;
+	return NULL;
 }
 
 static struct umbra_sp *find(struct umbra_mmu *mmu, gfn_t gfn, union umbra_sp_role role)
@@ -176,6 +174,20 @@ struct umbra_memslot *shadow_table_slot(struct umbra_mmu *mmu, gfn_t gfn)
 	return slot && slot->maps && !slot->gone ? slot : NULL;
 }
 
+/* A guest table gets one more shadow page: writes to it trap. True if a flush is owed. */
+static bool track(struct umbra_vcpu *vcpu, struct umbra_memslot *slot, gfn_t gfn)
+{
+	struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+
+	if (shadow_any_page(mmu, gfn))
+		return shadow_sync_gfn(vcpu, gfn);
+	count_tracked(mmu, gfn, 1);
+	sv->unprotected_again += gfn == sv->unprotected_gfn &&
+				 vcpu->arch.rip == sv->unprotected_rip;
+	return shadow_wrprot_gfn(mmu, slot, gfn);
+}
+
 /**
  * shadow_get_page() - the shadow page for one use of a guest table
  * @vcpu: the vCPU; its cache was filled
@@ -197,12 +209,8 @@ struct umbra_sp *shadow_get_page(struct umbra_vcpu *vcpu, struct umbra_memslot *
 		list_move(&sp->lru, &shadow->pages);
 		return sp;
 	}
-	if (!role.direct && !shadow_has_gfn(mmu, gfn)) {
-		count_tracked(mmu, gfn, 1);
-		*flush |= shadow_wrprot_gfn(mmu, slot, gfn);
-		sv->unprotected_again += gfn == sv->unprotected_gfn &&
-					 vcpu->arch.rip == sv->unprotected_rip;
-	}
+	if (!role.direct)
+		*flush |= track(vcpu, slot, gfn);
 	sp = sv->sps[--sv->nr_sps];
 	sp->gfn = gfn;
 	sp->role = role;
@@ -224,6 +232,7 @@ void shadow_link(struct umbra_vcpu *vcpu, u64 *sptep, struct umbra_sp *child)
 void shadow_drop_table(u64 *sptep)
 {
 	WRITE_ONCE(*sptep, 0);
+	shadow_clear_unsync(sptep);
 	shadow_rmap_remove(sptep);
 }
 
@@ -259,7 +268,7 @@ void shadow_zap_page(struct umbra_mmu *mmu, struct umbra_sp *sp, struct list_hea
 	for (i = 0; i < SHADOW_ENTRIES; i++)
 		shadow_drop(mmu, &sp->spt[i], sp->role.level);
 	hlist_del(&sp->hash);
-	if (!sp->role.direct && sp->gen == shadow->gen && !shadow_has_gfn(mmu, sp->gfn))
+	if (!sp->role.direct && sp->gen == shadow->gen && !shadow_any_page(mmu, sp->gfn))
 		count_tracked(mmu, sp->gfn, -1);
 	shadow->count--;
 	sp->zapped = true;

@@ -63,6 +63,7 @@ static union umbra_sp_role root_role(const struct umbra_vcpu *vcpu)
 	role.nx = !!(arch->efer & EFER_NX);
 	role.wp = wp;
 	role.smep = !wp && (arch->cr4 & X86_CR4_SMEP);
+	role.smap = !wp && (arch->cr4 & X86_CR4_SMAP);
 	if (arch->efer & EFER_LMA) {
 		role.top = arch->cr4 & X86_CR4_LA57 ? 5 : 4;
 		role.level = role.top;
@@ -219,6 +220,7 @@ static void use_root(struct umbra_vcpu *vcpu, int i)
 		umbra_backend->flush(vcpu);
 	vcpu->arch.shadow_cr3 = cr3;
 	umbra_backend->sync_cr(vcpu);
+	shadow_sync_root(vcpu);
 	sv->good = true;
 }
 

@@ -2,7 +2,8 @@
 /*
  * Leaves of shadow pages: the chains that they are in, and the accounts that follow
  * from a change. shadow_set_leaf() and shadow_drop_leaf() are the only places where a
- * leaf begins and ends; in between only permissions change, and A and D.
+ * leaf begins and ends; in between only permissions change, by shadow_change_leaf() and by
+ * write protection, and A and D.
  *
  * The maps of a slot are one allocation: the heads of the chains of its 4K, 2M and 1G
  * frames, then for each 2M and 1G how many guest tables in it are shadowed.
@@ -93,6 +94,30 @@ void shadow_set_leaf(struct umbra_vcpu *vcpu, struct umbra_memslot *slot, gfn_t 
 	shadow_rmap_add(vcpu, shadow_rmap(slot, gfn, level), sptep);
 	WRITE_ONCE(*sptep, spte);
 	spte_account(&vcpu->vm->mmu, gfn, level, 0, spte);
+}
+
+/**
+ * shadow_change_leaf() - other rights for the same frame
+ * @mmu: the MMU
+ * @gfn: first gfn of the leaf
+ * @level: its level
+ * @sptep: the entry, a leaf
+ * @spte: what it becomes
+ * @keep: bits that it keeps besides; the hardware may be setting A and D
+ *
+ * Return: whether a flush is owed, because the hardware could still use what is gone.
+ */
+bool shadow_change_leaf(struct umbra_mmu *mmu, gfn_t gfn, int level, u64 *sptep, u64 spte,
+			u64 keep)
+{
+	u64 old = READ_ONCE(*sptep), new;
+
+	do {
+		new = spte | (old & keep);
+	} while (!try_cmpxchg64(sptep, &old, new));
+	spte_account(mmu, gfn, level, old, new);
+	return (old & ~new & (SPTE_W | SPTE_U)) || (new & ~old & SPTE_NX) ||
+	       ((old ^ new) & SPTE_PKEY);
 }
 
 void shadow_drop_leaf(struct umbra_mmu *mmu, u64 *sptep, int level)

@@ -128,6 +128,33 @@ static int exit_cr3_write(struct umbra_vcpu *vcpu)
 	return UMBRA_RUN_AGAIN;
 }
 
+/*
+ * INVLPG of a plain register in 64-bit mode, where segments do not count: what kernels
+ * use. The rest is the emulator's.
+ */
+static int exit_invlpg(struct umbra_vcpu *vcpu)
+{
+	struct umbra_arch_vcpu *arch = &vcpu->arch;
+	bool rex;
+	u8 insn[4];
+	u8 rm;
+
+	if (umbra_cpu_mode(vcpu) != UMBRA_EMUL_LONG64 ||
+	    arch->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF) ||
+	    umbra_peek_insn(vcpu, insn, sizeof(insn)))
+		return UMBRA_RUN_SLOW;
+	rex = (insn[0] & 0xf0) == 0x40;
+	rm = insn[rex + 2] & 7;
+	/* ModRM.mod is 0; 4 and 5 mean a SIB byte and RIP there. */
+	if (insn[rex] != 0x0f || insn[rex + 1] != 0x01 || (insn[rex + 2] & 0xf8) != 0x38 ||
+	    rm == 4 || rm == 5)
+		return UMBRA_RUN_SLOW;
+	arch->rip += 3 + rex;
+	svm_vmcb(vcpu)->control.int_state &= ~SVM_INTERRUPT_SHADOW_MASK;
+	umbra_shadow_invlpg(vcpu, arch->regs[rm | (rex && insn[0] & 1 ? 8 : 0)]);
+	return UMBRA_RUN_AGAIN;
+}
+
 static int exit_msr(struct umbra_vcpu *vcpu, bool atomic)
 {
 	if (svm_vmcb(vcpu)->control.exit_info_1)
@@ -299,6 +326,8 @@ int umbra_svm_exit_atomic(struct umbra_vcpu *vcpu)
 		return exit_cpuid(vcpu, true);
 	case SVM_EXIT_WRITE_CR3:
 		return exit_cr3_write(vcpu);
+	case SVM_EXIT_INVLPG:
+		return exit_invlpg(vcpu);
 	case SVM_EXIT_INTR:
 	case SVM_EXIT_NMI:
 	case SVM_EXIT_SMI:

@@ -36,6 +36,7 @@ static void guest_large(void *arg)
 		u64 at = below + i * PAGE_4K;
 
 		GUEST_WRITE((u64 *)pt + i, page(e, k) | PTE_RW);
+		guest_invlpg((void *)at);
 		GUEST_ASSERT_EQ(100 + k, READ_AT(at));
 		GUEST_WRITE((u64 *)pt + i, page(e, k + 1) | PTE_RO);
 		guest_invlpg((void *)at);
