@@ -110,10 +110,9 @@ static inline struct umbra_sp *spt_sp(const u64 *spt)
 }
 
 /* The shadow pages of a guest table, of the present generation. */
-#define shadow_for_each_page(mmu, gfn_, sp)					\
-	hlist_for_each_entry(sp, shadow_chain(mmu, gfn_), hash)			\
-		if ((sp)->gfn != (gfn_) || (sp)->role.direct ||			\
-		    (sp)->gen != (mmu)->arch.shadow->gen) { } else
+#define shadow_for_each_page(mmu, gfn, sp)				\
+	for ((sp) = shadow_next_page(mmu, gfn, NULL); (sp);		\
+	     (sp) = shadow_next_page(mmu, gfn, sp))
 
 /* The shadow page that an spte lies in. */
 static inline struct umbra_sp *sptep_sp(const u64 *sptep)
@@ -143,7 +142,7 @@ void shadow_cache_empty(struct umbra_vcpu *vcpu);
 void shadow_rmap_add(struct umbra_vcpu *vcpu, struct umbra_rmap_head *head, u64 *sptep);
 void shadow_rmap_remove(u64 *sptep);
 struct hlist_head *shadow_chain(struct umbra_mmu *mmu, gfn_t gfn);
-struct umbra_sp *shadow_any_page(struct umbra_mmu *mmu, gfn_t gfn);
+struct umbra_sp *shadow_next_page(struct umbra_mmu *mmu, gfn_t gfn, struct umbra_sp *sp);
 struct umbra_memslot *shadow_table_slot(struct umbra_mmu *mmu, gfn_t gfn);
 struct umbra_sp *shadow_get_page(struct umbra_vcpu *vcpu, struct umbra_memslot *slot,
 				 gfn_t gfn, union umbra_sp_role role, bool *flush);

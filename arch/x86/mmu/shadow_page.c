@@ -128,13 +128,16 @@ struct hlist_head *shadow_chain(struct umbra_mmu *mmu, gfn_t gfn)
 	return &mmu->arch.shadow->hash[hash_64(gfn, SHADOW_HASH_BITS)];
 }
 
-/* A shadow page of the guest table at @gfn; NULL if it is none that is shadowed. */
-struct umbra_sp *shadow_any_page(struct umbra_mmu *mmu, gfn_t gfn)
+/* The shadow page of the guest table at @gfn that comes after @sp; the first after NULL. */
+struct umbra_sp *shadow_next_page(struct umbra_mmu *mmu, gfn_t gfn, struct umbra_sp *sp)
 {
-	struct umbra_sp *sp;
+	struct hlist_node *node = sp ? sp->hash.next : shadow_chain(mmu, gfn)->first;
 
-	shadow_for_each_page(mmu, gfn, sp)
-		return sp;
+	for (; node; node = node->next) {
+		sp = hlist_entry(node, struct umbra_sp, hash);
+		if (sp->gfn == gfn && !sp->role.direct && sp->gen == mmu->arch.shadow->gen)
+			return sp;
+	}
 	return NULL;
 }
 
@@ -180,7 +183,7 @@ static bool track(struct umbra_vcpu *vcpu, struct umbra_memslot *slot, gfn_t gfn
 	struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
 	struct umbra_mmu *mmu = &vcpu->vm->mmu;
 
-	if (shadow_any_page(mmu, gfn))
+	if (shadow_next_page(mmu, gfn, NULL))
 		return shadow_sync_gfn(vcpu, gfn);
 	count_tracked(mmu, gfn, 1);
 	sv->unprotected_again += gfn == sv->unprotected_gfn &&
@@ -268,7 +271,7 @@ void shadow_zap_page(struct umbra_mmu *mmu, struct umbra_sp *sp, struct list_hea
 	for (i = 0; i < SHADOW_ENTRIES; i++)
 		shadow_drop(mmu, &sp->spt[i], sp->role.level);
 	hlist_del(&sp->hash);
-	if (!sp->role.direct && sp->gen == shadow->gen && !shadow_any_page(mmu, sp->gfn))
+	if (!sp->role.direct && sp->gen == shadow->gen && !shadow_next_page(mmu, sp->gfn, NULL))
 		count_tracked(mmu, sp->gfn, -1);
 	shadow->count--;
 	sp->zapped = true;

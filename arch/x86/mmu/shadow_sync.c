@@ -35,7 +35,7 @@
  */
 bool shadow_protects(struct umbra_mmu *mmu, gfn_t gfn)
 {
-	struct umbra_sp *sp = shadow_any_page(mmu, gfn);
+	struct umbra_sp *sp = shadow_next_page(mmu, gfn, NULL);
 
 	return sp && !sp->unsync;
 }
@@ -239,7 +239,7 @@ bool shadow_sync_below(struct umbra_vcpu *vcpu, struct umbra_sp *sp)
  */
 bool shadow_sync_gfn(struct umbra_vcpu *vcpu, gfn_t gfn)
 {
-	struct umbra_sp *sp = shadow_any_page(&vcpu->vm->mmu, gfn);
+	struct umbra_sp *sp = shadow_next_page(&vcpu->vm->mmu, gfn, NULL);
 
 	return sp && shadow_sync_below(vcpu, sp);
 }
