@@ -364,7 +364,9 @@ static void host_machine_check(void)
 {
 	struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
 
-	do_machine_check(&regs);
+	/* A kernel without the handler takes no machine checks. */
+	if (IS_ENABLED(CONFIG_X86_MCE))
+		do_machine_check(&regs);
 }
 
 static void svm_enter(struct umbra_vcpu *vcpu)
