@@ -124,6 +124,9 @@ int umbra_set_cr(struct umbra_vcpu *vcpu, unsigned int nr, u64 val)
 		return err;
 	if (nr != 2)
 		umbra_shadow_changed(vcpu);
+	/* The hardware's CR3 is the root's, which is found before the guest is entered. */
+	if (nr == 3 && umbra_shadowed(vcpu))
+		return 0;
 	umbra_backend->sync_cr(vcpu);
 	if (!umbra_shadowed(vcpu))
 		umbra_backend->flush(vcpu);

@@ -249,11 +249,10 @@ static int set_accessed(struct umbra_vcpu *vcpu, const struct walk_format *f,
 			bits |= PTE_D;
 		if (likely((entry->gpte & bits) == bits))
 			continue;
-		if (flags & UMBRA_WALK_ATOMIC)
-			return UMBRA_WALK_SLEEP;
 		r = update_gpte(vcpu, f->wide, entry, bits);
-		if (r)
-			return r;
+		if (unlikely(r))
+			return r == UMBRA_WALK_GONE && (flags & UMBRA_WALK_ATOMIC) ?
+			       UMBRA_WALK_SLEEP : r;
 	}
 	return UMBRA_WALK_OK;
 }
@@ -452,10 +451,11 @@ int umbra_read_gptes(struct umbra_vcpu *vcpu, bool wide, gpa_t gpa, unsigned int
  * umbra_walk_changed() - has the guest changed an entry since the walk?
  * @vcpu: the vCPU; mmu->srcu held; does not sleep
  * @walk: the walk
+ * @top: the highest level that is looked at
  *
  * Also true when an entry cannot be read without sleeping.
  */
-bool umbra_walk_changed(struct umbra_vcpu *vcpu, const struct umbra_walk *walk)
+bool umbra_walk_changed(struct umbra_vcpu *vcpu, const struct umbra_walk *walk, int top)
 {
 	bool wide = walk_format(&vcpu->arch)->wide, changed = false;
 	struct umbra_memslot *slot = NULL;
@@ -463,7 +463,7 @@ bool umbra_walk_changed(struct umbra_vcpu *vcpu, const struct umbra_walk *walk)
 	u64 gpte;
 
 	pagefault_disable();
-	for (level = walk->top; level && level >= walk->level && !changed; level--)
+	for (level = top; level && level >= walk->level && !changed; level--)
 		changed = read_gpte(vcpu, wide, walk->entry[level - 1].gpa, &slot,
 				    UMBRA_WALK_ATOMIC, &gpte) ||
 			  gpte != walk->entry[level - 1].gpte;

@@ -38,8 +38,9 @@
 /**
  * struct umbra_sp - one shadow page
  * @hash: in mmu->arch.shadow->hash, by gfn
- * @lru: in mmu->arch.shadow->pages, the last used first; when it is zapped, in a list
- *	of those to be freed
+ * @lru: in mmu->arch.shadow->pages, see shadow_reclaim(); when it is zapped, in a list of
+ *	those to be freed
+ * @used: in a fault, since shadow_reclaim() came by
  * @spt: the table; the page behind it holds the links of its sptes
  * @gfn: of the guest's table, or the first that a direct page maps
  * @role: what else makes it different
@@ -63,6 +64,7 @@ struct umbra_sp {
 	unsigned long gen;
 	unsigned int roots;
 	u8 writes;
+	bool used;
 	bool zapped;
 	bool unsync;
 	struct list_head sync;
@@ -123,6 +125,17 @@ static inline struct umbra_sp *sptep_sp(const u64 *sptep)
 static inline struct umbra_sp *spte_sp(u64 spte)
 {
 	return spt_sp(spte_child(spte));
+}
+
+/* Is @sp the shadow page for this use of the guest table? Then it is used now. */
+static inline bool shadow_is_page(struct umbra_mmu *mmu, struct umbra_sp *sp, gfn_t gfn,
+				  union umbra_sp_role role)
+{
+	if (sp->gfn != gfn || sp->role.word != role.word || sp->gen != mmu->arch.shadow->gen)
+		return false;
+	sp->writes = 0;
+	sp->used = true;
+	return true;
 }
 
 static inline unsigned int shadow_sptep_index(const u64 *sptep)

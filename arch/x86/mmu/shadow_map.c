@@ -7,7 +7,8 @@
  * table; below a large guest page, and without paging, to direct pages; and at the end
  * stands the leaf. The walk was made without the lock, so the guest's entries are read
  * again under it: whoever writes to one takes the lock afterwards and drops what was
- * made from it.
+ * made from it. An entry of an upper level needs not be read again where the link that
+ * was made from it stands and leads where the walk went.
  *
  * With CR0.WP clear the guest's supervisor may write where the entry does not allow it,
  * and the hardware runs with WP set: such a page is mapped writable for the supervisor
@@ -50,19 +51,6 @@ static struct umbra_memslot *find_slot(struct umbra_mmu *mmu, gfn_t gfn)
 	return umbra_memslots_find(rcu_dereference_protected(mmu->memslots, true), gfn);
 }
 
-/* What the entries from the root down to @level allow together. */
-static unsigned int access_above(const struct umbra_vcpu *vcpu, const struct umbra_walk *w,
-				 int level)
-{
-	unsigned int access = UMBRA_PERM_WRITE | UMBRA_PERM_USER | UMBRA_PERM_EXEC;
-	int l;
-
-	for (l = w->top; l >= level; l--)
-		if (!(w->top == 3 && l == 3))
-			access &= umbra_gpte_access(vcpu, w->entry[l - 1].gpte);
-	return access;
-}
-
 /*
  * What a leaf may allow: writes only if the guest's entry says that it is dirty. In
  * read-only memory nothing will ever say so.
@@ -92,14 +80,29 @@ struct descent {
 	const struct umbra_walk *walk;
 	u64 gva;
 	bool flush;
+	bool checked;
 };
 
-/* The shadow page that the entry at @level leads to; NULL if its table is not memory. */
-static struct umbra_sp *child_page(struct descent *d, const struct umbra_sp *sp, int level)
+/* Has the guest changed an entry since the walk? All are read again, once. */
+static bool walk_changed(struct descent *d)
+{
+	if (!d->checked && umbra_walk_changed(d->vcpu, d->walk, d->walk->top))
+		return true;
+	d->checked = true;
+	return false;
+}
+
+/*
+ * The shadow page that the entry @sptep of @sp at @level is to lead to, which most often
+ * it does already; NULL if its table is not memory, or the guest has changed an entry.
+ */
+static struct umbra_sp *child_page(struct descent *d, const struct umbra_sp *sp, int level,
+				   const u64 *sptep)
 {
 	const struct umbra_walk *w = d->walk;
 	union umbra_sp_role role = sp->role;
 	struct umbra_memslot *slot = NULL;
+	u64 spte = READ_ONCE(*sptep);
 	gfn_t gfn;
 
 	role.level = level - 1;
@@ -110,10 +113,16 @@ static struct umbra_sp *child_page(struct descent *d, const struct umbra_sp *sp,
 		role.pkey = w->pkey;
 		gfn = umbra_level_base(d->fault->gfn, level);
 	} else {
-		role.access = access_above(d->vcpu, w, level);
+		role.access &= umbra_gpte_access(d->vcpu, w->entry[level - 1].gpte);
 		if (w->top == 2)
 			role.quadrant = d->gva >> (PAGE_SHIFT + 9) & 1;
 		gfn = w->entry[level - 2].gpa >> PAGE_SHIFT;
+	}
+	if (spte_is_table(spte, level) && shadow_is_page(d->mmu, spte_sp(spte), gfn, role))
+		return spte_sp(spte);
+	if (walk_changed(d))
+		return NULL;
+	if (!role.direct) {
 		slot = shadow_table_slot(d->mmu, gfn);
 		if (!slot)
 			return NULL;
@@ -131,7 +140,8 @@ static bool newly_protected(struct descent *d)
 		return false;
 	umbra_mmu_flush(d->mmu);
 	d->flush = false;
-	return umbra_walk_changed(d->vcpu, d->walk);
+	d->checked = false;
+	return walk_changed(d);
 }
 
 /*
@@ -152,7 +162,7 @@ static struct umbra_sp *root_part(struct descent *d)
 
 /*
  * The entry of @goal for the fault's address, with the tables on the way made. NULL
- * when a table of the guest is not memory any more.
+ * when a table of the guest is not memory any more, or the walk has to be made again.
  */
 static u64 *descend(struct descent *d, int goal)
 {
@@ -163,7 +173,7 @@ static u64 *descend(struct descent *d, int goal)
 		return NULL;
 	for (level = sp->role.level; level > goal; level--) {
 		u64 *sptep = &sp->spt[shadow_index(d->gva, level)];
-		struct umbra_sp *child = child_page(d, sp, level);
+		struct umbra_sp *child = child_page(d, sp, level, sptep);
 		u64 spte = READ_ONCE(*sptep);
 
 		if (!child || newly_protected(d))
@@ -308,13 +318,41 @@ static void map_around(struct descent *d, u64 *sptep)
 	}
 }
 
-/* The frame, from the fault or from the host's tables. Return: the host's level, or 0. */
-static int host_page(struct umbra_mmu *mmu, const struct umbra_fault *fault,
-		     struct umbra_host_page *page)
+/*
+ * What the hardware found and refused: a leaf for the fault's frame that the host lets be
+ * written knows as much as the host's tables.
+ */
+static bool mapped_page(const struct descent *d, struct umbra_host_page *page)
 {
-	const struct umbra_pfn *pfn = &fault->page;
-	int level = umbra_hostpt_scan(mmu->mm, fault->hva, page, 1);
+	const struct umbra_shadow_root *root = &d->vcpu->arch.shadow->roots[0];
+	struct umbra_sp *sp = root->sp[root->role.level > 2 ? 0 : d->gva >> 30 & 3];
+	u64 *sptep, spte = 0;
+	int level;
 
+	for (level = root->role.level; sp; level--) {
+		sptep = &sp->spt[shadow_index(d->gva, level)];
+		spte = READ_ONCE(*sptep);
+		sp = spte_is_table(spte, level) ? spte_sp(spte) : NULL;
+	}
+	if (level || (~spte & (SPTE_P | SPTE_HOST_W | SPTE_PAGE)) ||
+	    umbra_rmap_head_of(sptep) != shadow_rmap(d->fault->slot, d->fault->gfn,
+						     UMBRA_LEVEL_4K))
+		return false;
+	page->pfn = spte_pfn(spte);
+	page->writable = true;
+	return true;
+}
+
+/* The frame, from the fault or from the host's tables. Return: the host's level, or 0. */
+static int host_page(const struct descent *d, struct umbra_host_page *page)
+{
+	const struct umbra_fault *fault = d->fault;
+	const struct umbra_pfn *pfn = &fault->page;
+	int level;
+
+	if (umbra_pfn_is_error(pfn->pfn) && fault->present && mapped_page(d, page))
+		return UMBRA_LEVEL_4K;
+	level = umbra_hostpt_scan(d->mmu->mm, fault->hva, page, 1);
 	if (umbra_pfn_is_error(pfn->pfn))
 		return level && page->present && (page->writable || !fault->write) ? level : 0;
 	if (!pfn->counted || !level || !page->present || page->pfn != pfn->pfn)
@@ -332,7 +370,7 @@ int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 		.vcpu = mv_vcpu(mv), .mmu = mv->mmu, .fault = fault, .walk = w,
 		.gva = to_shadow_fault(fault)->gva,
 	};
-	bool known = !umbra_pfn_is_error(fault->page.pfn);
+	bool known = !umbra_pfn_is_error(fault->page.pfn), around;
 	unsigned int access = leaf_access(d.mmu, w);
 	struct umbra_host_page page;
 	int host_level, level, ret;
@@ -340,9 +378,9 @@ int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 
 	if (!shadow_cache_full(d.vcpu) || !fault->slot->maps)
 		return known ? UMBRA_FAULT_RETRY : UMBRA_FAULT_SLEEP;
-	if (!umbra_shadow_root_good(d.vcpu) || umbra_walk_changed(d.vcpu, w))
+	if (!umbra_shadow_root_good(d.vcpu) || umbra_walk_changed(d.vcpu, w, w->level))
 		return UMBRA_FAULT_RETRY;
-	host_level = host_page(d.mmu, fault, &page);
+	host_level = host_page(&d, &page);
 	if (!host_level)
 		return UMBRA_FAULT_SLEEP;
 	if (fault->write && !(access & UMBRA_PERM_WRITE)) {
@@ -357,7 +395,7 @@ int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 	level = goal_level(&d, host_level);
 	sptep = descend(&d, level);
 	/* A table that is shadowed from now on may lie in the very frame to be mapped. */
-	if (sptep && goal_level(&d, host_level) < level) {
+	if (sptep && level > UMBRA_LEVEL_4K && goal_level(&d, host_level) < level) {
 		level = goal_level(&d, host_level);
 		sptep = descend(&d, level);
 	}
@@ -377,9 +415,11 @@ int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 		spte |= SPTE_PAGE;
 	if (known && fault->page.counted && d.mmu->policy == UMBRA_POLICY_PINNED)
 		spte |= SPTE_PINNED;
+	/* Where the page is mapped and lacks a right, so are its neighbours. */
+	around = level == UMBRA_LEVEL_4K && !known && !spte_is_mapped(READ_ONCE(*sptep));
 	ret = install(&d, sptep, level, spte);
 	mv->stat.pf_fixed++;
-	if (level == UMBRA_LEVEL_4K && !known)
+	if (around)
 		map_around(&d, sptep);
 out:
 	if (d.flush)

@@ -141,17 +141,6 @@ struct umbra_sp *shadow_next_page(struct umbra_mmu *mmu, gfn_t gfn, struct umbra
 	return NULL;
 }
 
-static struct umbra_sp *find(struct umbra_mmu *mmu, gfn_t gfn, union umbra_sp_role role)
-{
-	struct umbra_shadow *shadow = mmu->arch.shadow;
-	struct umbra_sp *sp;
-
-	hlist_for_each_entry(sp, shadow_chain(mmu, gfn), hash)
-		if (sp->gfn == gfn && sp->role.word == role.word && sp->gen == shadow->gen)
-			return sp;
-	return NULL;
-}
-
 /* A guest table begins or ceases to be shadowed; larger mappings may not cover it. */
 static void count_tracked(struct umbra_mmu *mmu, gfn_t gfn, int by)
 {
@@ -205,19 +194,18 @@ struct umbra_sp *shadow_get_page(struct umbra_vcpu *vcpu, struct umbra_memslot *
 	struct umbra_mmu *mmu = &vcpu->vm->mmu;
 	struct umbra_shadow *shadow = mmu->arch.shadow;
 	struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
-	struct umbra_sp *sp = find(mmu, gfn, role);
+	struct umbra_sp *sp;
 
-	if (sp) {
-		sp->writes = 0;
-		list_move(&sp->lru, &shadow->pages);
-		return sp;
-	}
+	hlist_for_each_entry(sp, shadow_chain(mmu, gfn), hash)
+		if (shadow_is_page(mmu, sp, gfn, role))
+			return sp;
 	if (!role.direct)
 		*flush |= track(vcpu, slot, gfn);
 	sp = sv->sps[--sv->nr_sps];
 	sp->gfn = gfn;
 	sp->role = role;
 	sp->gen = shadow->gen;
+	sp->used = true;
 	hlist_add_head(&sp->hash, shadow_chain(mmu, gfn));
 	list_add(&sp->lru, &shadow->pages);
 	shadow->count++;
@@ -411,27 +399,30 @@ static unsigned long limit(struct umbra_mmu *mmu)
  * shadow_reclaim() - make room for what a fault may need
  * @mmu: the MMU; no lock held, mmu->srcu is
  *
- * The least recently used go, but for roots; more than one fault needs at a time, so
- * that the next ones find room.
+ * Those go that no fault has used since they were last looked at here, the oldest first,
+ * and no roots; more than one fault needs at a time, so that the next ones find room.
  */
 void shadow_reclaim(struct umbra_mmu *mmu)
 {
 	struct umbra_shadow *shadow = mmu->arch.shadow;
 	unsigned long max = limit(mmu);
-	struct umbra_sp *sp, *prev;
 	int want = SHADOW_STRETCH / 4;
+	unsigned long looks;
+	struct umbra_sp *sp;
 	LIST_HEAD(doomed);
 
 	if (READ_ONCE(shadow->count) < max)
 		return;
 	write_lock(&mmu->lock);
-	list_for_each_entry_safe_reverse(sp, prev, &shadow->pages, lru) {
-		if (!want)
-			break;
-		if (sp->roots)
+	for (looks = 2 * shadow->count; looks && want; looks--) {
+		sp = list_last_entry(&shadow->pages, struct umbra_sp, lru);
+		if (!sp->roots && !sp->used) {
+			shadow_zap_page(mmu, sp, &doomed);
+			want--;
 			continue;
-		shadow_zap_page(mmu, sp, &doomed);
-		want--;
+		}
+		sp->used = false;
+		list_move(&sp->lru, &shadow->pages);
 	}
 	if (!list_empty(&doomed))
 		shadow_free_pages(mmu, &doomed);

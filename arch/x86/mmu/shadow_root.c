@@ -14,6 +14,12 @@
 #include <umbra/x86_mmu.h>
 #include "shadow.h"
 
+/* Shadow pages that the hardware's CR3 leads to: one, or four with PAE's tables. */
+static int root_parts(const struct umbra_shadow_root *root)
+{
+	return root->role.level > 2 ? 1 : 4;
+}
+
 static void put_root(struct umbra_mmu *mmu, struct umbra_shadow_root *root)
 {
 	int i;
@@ -27,9 +33,9 @@ static void put_root(struct umbra_mmu *mmu, struct umbra_shadow_root *root)
 static bool root_alive(const struct umbra_mmu *mmu, const struct umbra_shadow_root *root)
 {
 	unsigned long gen = READ_ONCE(mmu->arch.shadow->gen);
-	int i;
+	int i, parts = root_parts(root);
 
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < parts; i++)
 		if (root->sp[i] && (READ_ONCE(root->sp[i]->zapped) || root->sp[i]->gen != gen))
 			return false;
 	return root->role.level;
@@ -95,7 +101,7 @@ static int wanted(struct umbra_vcpu *vcpu, struct umbra_shadow_root *root)
 static bool same_root(const struct umbra_shadow_root *a, const struct umbra_shadow_root *b)
 {
 	return a->role.word == b->role.word && a->cr3 == b->cr3 &&
-	       !memcmp(a->pdpte, b->pdpte, sizeof(a->pdpte));
+	       (a->role.top != 3 || !memcmp(a->pdpte, b->pdpte, sizeof(a->pdpte)));
 }
 
 /* Move root @i to the front. */
@@ -126,7 +132,7 @@ static bool part_gfn(const struct umbra_shadow_root *root, int i, gfn_t *gfn)
 static int prepare_root(struct umbra_vcpu *vcpu, const struct umbra_shadow_root *root)
 {
 	struct umbra_mmu *mmu = &vcpu->vm->mmu;
-	int i, err, parts = root->role.level > 2 ? 1 : 4;
+	int i, err, parts = root_parts(root);
 
 	shadow_reclaim(mmu);
 	err = shadow_cache_fill(vcpu);
@@ -149,7 +155,7 @@ static int prepare_root(struct umbra_vcpu *vcpu, const struct umbra_shadow_root 
 static void make_root(struct umbra_vcpu *vcpu, struct umbra_shadow_root *root)
 {
 	struct umbra_mmu *mmu = &vcpu->vm->mmu;
-	int i, parts = root->role.level > 2 ? 1 : 4;
+	int i, parts = root_parts(root);
 	bool flush = false;
 
 	write_lock(&mmu->lock);

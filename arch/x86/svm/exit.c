@@ -100,30 +100,53 @@ static int exit_wrmsr(struct umbra_vcpu *vcpu, bool atomic)
 	return UMBRA_RUN_AGAIN;
 }
 
+static bool in_64bit_mode(struct umbra_vcpu *vcpu)
+{
+	return (vcpu->arch.efer & EFER_LMA) &&
+	       (svm_vmcb(vcpu)->save.cs.attrib & UMBRA_SVM_SEG_L);
+}
+
+/*
+ * Is the current instruction 0F @opcode with this ModRM, but for the register in its rm
+ * field, and nothing before it but perhaps REX? Return: that register, or -1; *@len is
+ * the instruction's length.
+ */
+static int peek_rm(struct umbra_vcpu *vcpu, u8 opcode, u8 modrm, unsigned int *len)
+{
+	u8 insn[4];
+	bool rex;
+
+	if (vcpu->arch.rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF) ||
+	    umbra_peek_insn(vcpu, insn, sizeof(insn)))
+		return -1;
+	rex = (insn[0] & 0xf0) == 0x40 && in_64bit_mode(vcpu);
+	if (insn[rex] != 0x0f || insn[rex + 1] != opcode || (insn[rex + 2] & 0xf8) != modrm)
+		return -1;
+	*len = 3 + rex;
+	return (insn[rex + 2] & 7) | (rex && insn[0] & 1 ? 8 : 0);
+}
+
+static void advance(struct umbra_vcpu *vcpu, unsigned int len)
+{
+	vcpu->arch.rip += len;
+	if (!in_64bit_mode(vcpu))
+		vcpu->arch.rip = (u32)vcpu->arch.rip;
+	svm_vmcb(vcpu)->control.int_state &= ~SVM_INTERRUPT_SHADOW_MASK;
+}
+
 /*
  * MOV to CR3, plain and with REX, which is what switches address spaces; any other form,
  * and a value that the guest gets #GP for, is the emulator's.
  */
 static int exit_cr3_write(struct umbra_vcpu *vcpu)
 {
-	struct umbra_arch_vcpu *arch = &vcpu->arch;
-	bool rex, wide = umbra_cpu_mode(vcpu) == UMBRA_EMUL_LONG64;
-	u8 insn[4];
-	u64 val;
+	unsigned int len;
+	int reg = peek_rm(vcpu, 0x22, 0xd8, &len);
 
-	if (arch->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF) ||
-	    umbra_peek_insn(vcpu, insn, sizeof(insn)))
+	/* Outside long mode the upper half of CR3 is not looked at. */
+	if (reg < 0 || umbra_set_cr(vcpu, 3, vcpu->arch.regs[reg]))
 		return UMBRA_RUN_SLOW;
-	rex = wide && (insn[0] & 0xf0) == 0x40;
-	if (insn[rex] != 0x0f || insn[rex + 1] != 0x22 || (insn[rex + 2] & 0xf8) != 0xd8)
-		return UMBRA_RUN_SLOW;
-	val = arch->regs[(insn[rex + 2] & 7) | (rex && insn[0] & 1 ? 8 : 0)];
-	if (umbra_set_cr(vcpu, 3, wide ? val : (u32)val))
-		return UMBRA_RUN_SLOW;
-	arch->rip += 3 + rex;
-	if (!wide)
-		arch->rip = (u32)arch->rip;
-	svm_vmcb(vcpu)->control.int_state &= ~SVM_INTERRUPT_SHADOW_MASK;
+	advance(vcpu, len);
 	umbra_shadow_find_root(vcpu);
 	return UMBRA_RUN_AGAIN;
 }
@@ -134,24 +157,17 @@ static int exit_cr3_write(struct umbra_vcpu *vcpu)
  */
 static int exit_invlpg(struct umbra_vcpu *vcpu)
 {
-	struct umbra_arch_vcpu *arch = &vcpu->arch;
-	bool rex;
-	u8 insn[4];
-	u8 rm;
+	unsigned int len;
+	int reg;
 
-	if (umbra_cpu_mode(vcpu) != UMBRA_EMUL_LONG64 ||
-	    arch->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF) ||
-	    umbra_peek_insn(vcpu, insn, sizeof(insn)))
+	if (!in_64bit_mode(vcpu))
 		return UMBRA_RUN_SLOW;
-	rex = (insn[0] & 0xf0) == 0x40;
-	rm = insn[rex + 2] & 7;
-	/* ModRM.mod is 0; 4 and 5 mean a SIB byte and RIP there. */
-	if (insn[rex] != 0x0f || insn[rex + 1] != 0x01 || (insn[rex + 2] & 0xf8) != 0x38 ||
-	    rm == 4 || rm == 5)
+	reg = peek_rm(vcpu, 0x01, 0x38, &len);
+	/* An rm of 4 or 5 means a SIB byte or RIP. */
+	if (reg < 0 || (reg & 6) == 4)
 		return UMBRA_RUN_SLOW;
-	arch->rip += 3 + rex;
-	svm_vmcb(vcpu)->control.int_state &= ~SVM_INTERRUPT_SHADOW_MASK;
-	umbra_shadow_invlpg(vcpu, arch->regs[rm | (rex && insn[0] & 1 ? 8 : 0)]);
+	advance(vcpu, len);
+	umbra_shadow_invlpg(vcpu, vcpu->arch.regs[reg]);
 	return UMBRA_RUN_AGAIN;
 }
 
