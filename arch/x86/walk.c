@@ -203,11 +203,10 @@ static int walk_fault(const struct umbra_arch_vcpu *arch, struct umbra_walk *w,
 	return UMBRA_WALK_FAULT;
 }
 
-/* Set bits in one gpte, if it is still what was read. */
-static int update_gpte(struct umbra_vcpu *vcpu, bool wide,
+/* Set bits in one gpte, if it is still what was read; @slot as for gpte_hva(). */
+static int update_gpte(struct umbra_vcpu *vcpu, bool wide, struct umbra_memslot *slot,
 		       struct umbra_walk_entry *entry, u64 bits)
 {
-	struct umbra_memslot *slot = NULL;
 	void __user *hva = gpte_hva(vcpu, entry->gpa, &slot);
 	u64 new = entry->gpte | bits;
 	int r;
@@ -234,7 +233,8 @@ static int update_gpte(struct umbra_vcpu *vcpu, bool wide,
 
 /* The A bit of every level and the D bit of a leaf that is written. */
 static int set_accessed(struct umbra_vcpu *vcpu, const struct walk_format *f,
-			struct umbra_walk *w, unsigned int flags)
+			struct umbra_memslot *slot, struct umbra_walk *w,
+			unsigned int flags)
 {
 	int level;
 
@@ -249,7 +249,7 @@ static int set_accessed(struct umbra_vcpu *vcpu, const struct walk_format *f,
 			bits |= PTE_D;
 		if (likely((entry->gpte & bits) == bits))
 			continue;
-		r = update_gpte(vcpu, f->wide, entry, bits);
+		r = update_gpte(vcpu, f->wide, slot, entry, bits);
 		if (unlikely(r))
 			return r == UMBRA_WALK_GONE && (flags & UMBRA_WALK_ATOMIC) ?
 			       UMBRA_WALK_SLEEP : r;
@@ -271,7 +271,7 @@ static gpa_t leaf_gpa(const struct walk_format *f, int level, u64 gpte, u64 gva)
 static __always_inline int walk_leaf(struct umbra_vcpu *vcpu,
 				     const struct walk_format *f, bool wide, u64 gva,
 				     unsigned int flags, u64 all, u64 any,
-				     struct umbra_walk *w)
+				     struct umbra_memslot *slot, struct umbra_walk *w)
 {
 	const struct umbra_arch_vcpu *arch = &vcpu->arch;
 	u64 gpte = w->entry[w->level - 1].gpte;
@@ -284,7 +284,7 @@ static __always_inline int walk_leaf(struct umbra_vcpu *vcpu,
 	if (unlikely(denied(arch, w, flags, &error)))
 		return walk_fault(arch, w, flags, error);
 	w->gpa = leaf_gpa(f, w->level, gpte, gva);
-	return flags & UMBRA_WALK_PEEK ? UMBRA_WALK_OK : set_accessed(vcpu, f, w, flags);
+	return flags & UMBRA_WALK_PEEK ? UMBRA_WALK_OK : set_accessed(vcpu, f, slot, w, flags);
 }
 
 /* @wide is a constant: the loop is compiled for both sizes of entries. */
@@ -333,7 +333,7 @@ static __always_inline int walk_tables(struct umbra_vcpu *vcpu,
 			break;
 		table = gpte & addr_mask;
 	}
-	return walk_leaf(vcpu, f, wide, gva, flags, all, any, w);
+	return walk_leaf(vcpu, f, wide, gva, flags, all, any, slot, w);
 }
 
 static int walk_format_tables(struct umbra_vcpu *vcpu, u64 gva, unsigned int flags,
@@ -480,13 +480,12 @@ unsigned int umbra_walk_flags(struct umbra_vcpu *vcpu)
 /**
  * umbra_peek_insn() - the first bytes of the current instruction
  * @vcpu: the vCPU; mmu->srcu held
- * @bytes: result
- * @n: how many
+ * @bytes: result: the first four
  *
  * Never sleeps, changes nothing. Return: 0, or -EAGAIN when the long way
  * (the emulator's decoder) must be taken.
  */
-int umbra_peek_insn(struct umbra_vcpu *vcpu, u8 *bytes, unsigned int n)
+int umbra_peek_insn(struct umbra_vcpu *vcpu, u32 *bytes)
 {
 	struct umbra_walk *walk = &vcpu->arch.emul->walk;
 	u64 gva = umbra_linear_rip(vcpu);
@@ -494,7 +493,7 @@ int umbra_peek_insn(struct umbra_vcpu *vcpu, u8 *bytes, unsigned int n)
 	void __user *hva;
 	int err;
 
-	if (unlikely(offset_in_page(gva) + n > PAGE_SIZE))
+	if (unlikely(offset_in_page(gva) > PAGE_SIZE - sizeof(*bytes)))
 		return -EAGAIN;
 	if (umbra_walk(vcpu, gva, umbra_walk_flags(vcpu) | UMBRA_ACCESS_FETCH |
 		       UMBRA_WALK_ATOMIC | UMBRA_WALK_PEEK, walk))
@@ -503,7 +502,7 @@ int umbra_peek_insn(struct umbra_vcpu *vcpu, u8 *bytes, unsigned int n)
 	if (!hva)
 		return -EAGAIN;
 	pagefault_disable();
-	err = __copy_from_user_inatomic(bytes, hva, n);
+	err = __get_user(*bytes, (u32 __user *)hva);
 	pagefault_enable();
 	return err ? -EAGAIN : 0;
 }

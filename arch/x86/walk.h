@@ -92,7 +92,7 @@ bool umbra_gpte_leaf(const struct umbra_vcpu *vcpu, union umbra_sp_role role, u6
 int umbra_read_gptes(struct umbra_vcpu *vcpu, bool wide, gpa_t gpa, unsigned int count,
 		     u64 *gptes);
 bool umbra_walk_changed(struct umbra_vcpu *vcpu, const struct umbra_walk *walk, int top);
-int umbra_peek_insn(struct umbra_vcpu *vcpu, u8 *bytes, unsigned int n);
+int umbra_peek_insn(struct umbra_vcpu *vcpu, u32 *bytes);
 unsigned int umbra_walk_flags(struct umbra_vcpu *vcpu);
 
 #endif

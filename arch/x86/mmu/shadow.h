@@ -196,7 +196,7 @@ bool shadow_unsync(struct umbra_mmu *mmu, gfn_t gfn);
 void shadow_clear_unsync(u64 *sptep);
 bool shadow_sync_below(struct umbra_vcpu *vcpu, struct umbra_sp *sp);
 bool shadow_sync_gfn(struct umbra_vcpu *vcpu, gfn_t gfn);
-void shadow_sync_root(struct umbra_vcpu *vcpu);
+void shadow_sync_root(struct umbra_vcpu *vcpu, struct umbra_sp *sp);
 
 /* shadow_fault.c */
 void shadow_written(struct umbra_mmu *mmu, gpa_t gpa, size_t len);

@@ -150,7 +150,7 @@ static bool newly_protected(struct descent *d)
  */
 static struct umbra_sp *root_part(struct descent *d)
 {
-	struct umbra_shadow_root *root = &d->vcpu->arch.shadow->roots[0];
+	struct umbra_shadow_root *root = d->vcpu->arch.shadow->root;
 	int i = root->role.level > 2 ? 0 : d->gva >> 30 & 3;
 
 	if (root->sp[i] &&
@@ -324,7 +324,7 @@ static void map_around(struct descent *d, u64 *sptep)
  */
 static bool mapped_page(const struct descent *d, struct umbra_host_page *page)
 {
-	const struct umbra_shadow_root *root = &d->vcpu->arch.shadow->roots[0];
+	const struct umbra_shadow_root *root = d->vcpu->arch.shadow->root;
 	struct umbra_sp *sp = root->sp[root->role.level > 2 ? 0 : d->gva >> 30 & 3];
 	u64 *sptep, spte = 0;
 	int level;

@@ -42,14 +42,14 @@ static bool root_alive(const struct umbra_mmu *mmu, const struct umbra_shadow_ro
 }
 
 /**
- * umbra_shadow_root_good() - may the vCPU run on its first root?
+ * umbra_shadow_root_good() - may the vCPU run on its root?
  * @vcpu: the vCPU; its own thread calls
  */
 bool umbra_shadow_root_good(struct umbra_vcpu *vcpu)
 {
 	const struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
 
-	return sv->good && root_alive(&vcpu->vm->mmu, &sv->roots[0]);
+	return sv->good && root_alive(&vcpu->vm->mmu, sv->root);
 }
 
 /* The role of the top shadow table in the vCPU's mode. */
@@ -81,7 +81,7 @@ static union umbra_sp_role root_role(const struct umbra_vcpu *vcpu)
 }
 
 /* What the root is to be. 0, or -EFAULT when the guest's table is not there. */
-static int wanted(struct umbra_vcpu *vcpu, struct umbra_shadow_root *root)
+static int wanted_root(struct umbra_vcpu *vcpu, struct umbra_shadow_root *root)
 {
 	const struct umbra_arch_vcpu *arch = &vcpu->arch;
 
@@ -102,15 +102,6 @@ static bool same_root(const struct umbra_shadow_root *a, const struct umbra_shad
 {
 	return a->role.word == b->role.word && a->cr3 == b->cr3 &&
 	       (a->role.top != 3 || !memcmp(a->pdpte, b->pdpte, sizeof(a->pdpte)));
-}
-
-/* Move root @i to the front. */
-static void make_first(struct umbra_shadow_vcpu *sv, int i)
-{
-	struct umbra_shadow_root root = sv->roots[i];
-
-	memmove(&sv->roots[1], &sv->roots[0], i * sizeof(root));
-	sv->roots[0] = root;
 }
 
 /* gfn of the guest's table for part @i of the root; false where there is none. */
@@ -181,10 +172,10 @@ static void make_root(struct umbra_vcpu *vcpu, struct umbra_shadow_root *root)
 	write_unlock(&mmu->lock);
 }
 
-/* What the hardware's CR3 is for the first root. */
+/* What the hardware's CR3 is for the vCPU's root. */
 static u64 hardware_root(struct umbra_shadow_vcpu *sv)
 {
-	const struct umbra_shadow_root *root = &sv->roots[0];
+	const struct umbra_shadow_root *root = sv->root;
 	int i;
 
 	if (root->role.level > 2)
@@ -195,38 +186,55 @@ static u64 hardware_root(struct umbra_shadow_vcpu *sv)
 	return __pa(sv->pae);
 }
 
-static void drop_last_root(struct umbra_mmu *mmu, struct umbra_shadow_vcpu *sv)
+/* The remembered root that was used least recently, forgotten. */
+static struct umbra_shadow_root *forget_root(struct umbra_mmu *mmu,
+					     struct umbra_shadow_vcpu *sv)
 {
+	struct umbra_shadow_root *root = &sv->roots[0];
+	int i;
+
+	for (i = 1; i < UMBRA_SHADOW_ROOTS; i++)
+		if (sv->roots[i].used < root->used)
+			root = &sv->roots[i];
 	write_lock(&mmu->lock);
-	put_root(mmu, &sv->roots[UMBRA_SHADOW_ROOTS - 1]);
+	put_root(mmu, root);
 	write_unlock(&mmu->lock);
+	return root;
 }
 
-/* Number of the remembered root that is wanted, or UMBRA_SHADOW_ROOTS. */
-static int find_root(struct umbra_vcpu *vcpu, const struct umbra_shadow_root *root)
+/* The remembered root that is wanted, or NULL. */
+static struct umbra_shadow_root *find_root(struct umbra_vcpu *vcpu,
+					   const struct umbra_shadow_root *wanted)
 {
 	struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
 	int i;
 
 	for (i = 0; i < UMBRA_SHADOW_ROOTS; i++)
-		if (same_root(&sv->roots[i], root) && root_alive(&vcpu->vm->mmu, &sv->roots[i]))
-			break;
-	return i;
+		if (same_root(&sv->roots[i], wanted) &&
+		    root_alive(&vcpu->vm->mmu, &sv->roots[i]))
+			return &sv->roots[i];
+	return NULL;
 }
 
-/* Have the hardware use remembered root @i. */
-static void use_root(struct umbra_vcpu *vcpu, int i)
+/* Have the hardware use a remembered root, with what is below it in sync. */
+static void use_root(struct umbra_vcpu *vcpu, struct umbra_shadow_root *root)
 {
 	struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
+	int i, parts = root_parts(root);
 	u64 cr3;
 
-	make_first(sv, i);
+	root->used = ++sv->changes;
+	if (root != sv->root)
+		umbra_backend->flush(vcpu);
+	sv->root = root;
 	cr3 = hardware_root(sv);
-	if (i || cr3 != vcpu->arch.shadow_cr3)
+	if (cr3 != vcpu->arch.shadow_cr3)
 		umbra_backend->flush(vcpu);
 	vcpu->arch.shadow_cr3 = cr3;
 	umbra_backend->sync_cr(vcpu);
-	shadow_sync_root(vcpu);
+	for (i = 0; i < parts; i++)
+		if (root->sp[i] && READ_ONCE(root->sp[i]->nr_unsync))
+			shadow_sync_root(vcpu, root->sp[i]);
 	sv->good = true;
 }
 
@@ -239,16 +247,15 @@ static void use_root(struct umbra_vcpu *vcpu, int i)
  */
 void umbra_shadow_find_root(struct umbra_vcpu *vcpu)
 {
-	struct umbra_shadow_root root = { .role = root_role(vcpu) };
-	int i;
+	struct umbra_shadow_root wanted, *root;
 
-	if (root.role.top == 3)
+	wanted.role = root_role(vcpu);
+	if (wanted.role.top == 3)
 		return;
-	if (!root.role.direct)
-		root.cr3 = umbra_cr3_table(vcpu);
-	i = find_root(vcpu, &root);
-	if (i < UMBRA_SHADOW_ROOTS)
-		use_root(vcpu, i);
+	wanted.cr3 = wanted.role.direct ? 0 : umbra_cr3_table(vcpu);
+	root = find_root(vcpu, &wanted);
+	if (root)
+		use_root(vcpu, root);
 }
 
 /**
@@ -261,26 +268,26 @@ int umbra_shadow_load_root(struct umbra_vcpu *vcpu)
 {
 	struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
 	struct umbra_mmu *mmu = &vcpu->vm->mmu;
-	struct umbra_shadow_root root;
-	int i, err;
+	struct umbra_shadow_root wanted, *root;
+	int err;
 
-	err = wanted(vcpu, &root);
+	err = wanted_root(vcpu, &wanted);
 	if (err)
 		return err;
-	i = find_root(vcpu, &root);
-	if (i == UMBRA_SHADOW_ROOTS) {
-		err = prepare_root(vcpu, &root);
+	root = find_root(vcpu, &wanted);
+	if (!root) {
+		err = prepare_root(vcpu, &wanted);
 		if (err)
 			return err;
-		drop_last_root(mmu, sv);
-		make_root(vcpu, &root);
-		sv->roots[--i] = root;
-		if (root.role.level > 2 && !root.sp[0]) {
-			put_root(mmu, &sv->roots[i]);
+		root = forget_root(mmu, sv);
+		make_root(vcpu, &wanted);
+		*root = wanted;
+		if (root->role.level > 2 && !root->sp[0]) {
+			put_root(mmu, root);
 			return 0;
 		}
 	}
-	use_root(vcpu, i);
+	use_root(vcpu, root);
 	return 0;
 }
 
@@ -299,6 +306,7 @@ int umbra_shadow_vcpu_init(struct umbra_vcpu *vcpu)
 		kfree(sv);
 		return -ENOMEM;
 	}
+	sv->root = &sv->roots[0];
 	vcpu->arch.shadow = sv;
 	return 0;
 }

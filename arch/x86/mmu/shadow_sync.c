@@ -245,25 +245,18 @@ bool shadow_sync_gfn(struct umbra_vcpu *vcpu, gfn_t gfn)
 }
 
 /**
- * shadow_sync_root() - invariant 5, for the root that the vCPU goes on with
- * @vcpu: the vCPU; mmu->lock is taken if there is something to do
+ * shadow_sync_root() - invariant 5, for a page of the root that the vCPU goes on with
+ * @vcpu: the vCPU; mmu->lock is taken
+ * @sp: the page, which has entries out of sync
  */
-void shadow_sync_root(struct umbra_vcpu *vcpu)
+void shadow_sync_root(struct umbra_vcpu *vcpu, struct umbra_sp *sp)
 {
-	struct umbra_shadow_root *root = &vcpu->arch.shadow->roots[0];
 	struct umbra_mmu *mmu = &vcpu->vm->mmu;
-	bool flush = false;
-	int i;
 
-	for (i = 0; i < 4; i++) {
-		if (!root->sp[i] || !READ_ONCE(root->sp[i]->nr_unsync))
-			continue;
-		write_lock(&mmu->lock);
-		flush = shadow_sync_below(vcpu, root->sp[i]);
-		if (flush)
-			umbra_mmu_flush(mmu);
-		write_unlock(&mmu->lock);
-	}
+	write_lock(&mmu->lock);
+	if (shadow_sync_below(vcpu, sp))
+		umbra_mmu_flush(mmu);
+	write_unlock(&mmu->lock);
 }
 
 /* Invariant 6 for one leaf of the guest's table; what it is now is mapped ahead. */
@@ -297,7 +290,7 @@ static void invalidate_leaf(struct umbra_vcpu *vcpu, struct umbra_sp *sp, u64 *s
  */
 void umbra_shadow_invlpg(struct umbra_vcpu *vcpu, u64 gva)
 {
-	struct umbra_shadow_root *root = &vcpu->arch.shadow->roots[0];
+	struct umbra_shadow_root *root = vcpu->arch.shadow->root;
 	struct umbra_mmu *mmu = &vcpu->vm->mmu;
 	struct umbra_sp *sp;
 	int level;

@@ -36,13 +36,13 @@ static __always_inline int svm_skip(struct umbra_vcpu *vcpu, u16 opcode, bool at
 {
 	struct umbra_arch_vcpu *arch = &vcpu->arch;
 	struct vmcb *vmcb = arch->svm->vmcb;
-	u16 bytes;
+	u32 bytes;
 
 	if (unlikely(arch->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF)))
 		return umbra_skip_insn(vcpu, atomic);
 	if (umbra_svm_caps.nrips && vmcb->control.next_rip)
 		arch->rip = vmcb->control.next_rip;
-	else if (!umbra_peek_insn(vcpu, (u8 *)&bytes, sizeof(bytes)) && bytes == opcode)
+	else if (!umbra_peek_insn(vcpu, &bytes) && (u16)bytes == opcode)
 		arch->rip += 2;
 	else
 		return umbra_skip_insn(vcpu, atomic);
@@ -113,17 +113,21 @@ static bool in_64bit_mode(struct umbra_vcpu *vcpu)
  */
 static int peek_rm(struct umbra_vcpu *vcpu, u8 opcode, u8 modrm, unsigned int *len)
 {
-	u8 insn[4];
-	bool rex;
+	u32 insn;
+	u8 rex = 0;
 
 	if (vcpu->arch.rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF) ||
-	    umbra_peek_insn(vcpu, insn, sizeof(insn)))
+	    umbra_peek_insn(vcpu, &insn))
 		return -1;
-	rex = (insn[0] & 0xf0) == 0x40 && in_64bit_mode(vcpu);
-	if (insn[rex] != 0x0f || insn[rex + 1] != opcode || (insn[rex + 2] & 0xf8) != modrm)
+	*len = 3;
+	if ((insn & 0xf0) == 0x40 && in_64bit_mode(vcpu)) {
+		rex = insn;
+		insn >>= 8;
+		*len = 4;
+	}
+	if ((insn & 0xf8ffff) != (0x0f | opcode << 8 | modrm << 16))
 		return -1;
-	*len = 3 + rex;
-	return (insn[rex + 2] & 7) | (rex && insn[0] & 1 ? 8 : 0);
+	return (insn >> 16 & 7) | (rex & 1 ? 8 : 0);
 }
 
 static void advance(struct umbra_vcpu *vcpu, unsigned int len)

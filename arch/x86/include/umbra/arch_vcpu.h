@@ -182,18 +182,22 @@ union umbra_sp_role {
  * @cr3: the guest's
  * @sp: the shadow pages: one, or with PAE shadow tables up to four
  * @pdpte: the guest's, with PAE
+ * @used: number of the vCPU's change of root that it was last the goal of
  */
 struct umbra_shadow_root {
 	union umbra_sp_role role;
 	u64 cr3;
 	struct umbra_sp *sp[4];
 	u64 pdpte[4];
+	u64 used;
 };
 
 /**
  * struct umbra_shadow_vcpu - a vCPU's part in shadow paging
- * @roots: the newest first; the first is the one in use
- * @good: the first fits the vCPU's registers
+ * @roots: those that it remembers
+ * @root: of these, the one in use
+ * @changes: of root, so far
+ * @good: @root fits the vCPU's registers
  * @emulate: the last look at a fault, without sleeping, was that the access to
  *	@emulate_gfn must be emulated
  * @unprotected_rip, @unprotected_gfn, @unprotected_again: see umbra_shadow_unprotect()
@@ -202,6 +206,8 @@ struct umbra_shadow_root {
  */
 struct umbra_shadow_vcpu {
 	struct umbra_shadow_root roots[UMBRA_SHADOW_ROOTS];
+	struct umbra_shadow_root *root;
+	u64 changes;
 	bool good;
 	bool emulate;
 	gfn_t emulate_gfn;
