@@ -362,6 +362,15 @@ static int host_page(const struct descent *d, struct umbra_host_page *page)
 	return level;
 }
 
+/* Does the key deny a write, which the walk has allowed, to hardware that has WP set? */
+static bool key_denies(const struct descent *d, unsigned int access)
+{
+	const struct umbra_arch_vcpu *arch = &d->vcpu->arch;
+
+	return (access & UMBRA_PERM_USER) && (arch->cr4 & X86_CR4_PKE) && d->walk->top > 3 &&
+	       (arch->pkru >> (d->walk->pkey * 2) & 2);
+}
+
 /* @map and @map_exclusive of struct umbra_mmu_ops */
 int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 {
@@ -383,9 +392,10 @@ int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 	host_level = host_page(&d, &page);
 	if (!host_level)
 		return UMBRA_FAULT_SLEEP;
-	if (fault->write && !(access & UMBRA_PERM_WRITE)) {
-		/* AC decides about SMAP at each access: not for a mapping to do. */
-		if ((access & UMBRA_PERM_USER) && (d.vcpu->arch.cr4 & X86_CR4_SMAP))
+	if (fault->write && (!(access & UMBRA_PERM_WRITE) || key_denies(&d, access))) {
+		/* AC and PKRU decide about each access: not for a mapping to do. */
+		if ((access & UMBRA_PERM_USER) &&
+		    (d.vcpu->arch.cr4 & (X86_CR4_SMAP | X86_CR4_PKE)))
 			return UMBRA_FAULT_EMULATE;
 		if ((access & UMBRA_PERM_USER) && (d.vcpu->arch.cr4 & X86_CR4_SMEP))
 			access &= ~UMBRA_PERM_EXEC;

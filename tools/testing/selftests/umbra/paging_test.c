@@ -4,9 +4,9 @@
  * faults when the manuals say so, with their error code and CR2; that it reads,
  * writes or executes the memory that the tables name; and that it leaves the A and D
  * bits behind that it should, for any entries, CR0.WP, CR4.SMEP, CR4.SMAP, RFLAGS.AC,
- * EFER.NX and CPL. What should happen comes from a model of its own.
+ * CR4.PKE, PKRU, EFER.NX and CPL. What should happen comes from a model of its own.
  *
- * Not asked are: protection keys, global pages, accesses of the CPU's own at CPL 3,
+ * Not asked are: global pages, which unsync_test has, accesses of the CPU's own at CPL 3,
  * bit 8 of upper entries (AMD reserves it, QEMU's CPU does not look). Where the CPU
  * itself walks the guest's tables, and not the module: A after a fault, which CPUs
  * may set; and what QEMU's gets wrong, which is P in the error code of a reserved bit
@@ -129,9 +129,10 @@ static void show(struct machine *m, int i, const struct test_case *c, const stru
 
 	printf("# %s: wrong %s: %s at %#lx by CPL %d\n", m->f->name, what, access[c->access],
 	       c->address, c->env & ENV_USER ? 3 : 0);
-	printf("#   WP %d SMEP %d SMAP %d AC %d NXE %d PSE %d, %s\n",
+	printf("#   WP %d SMEP %d SMAP %d AC %d NXE %d PSE %d PKE %d, PKRU %#x, %s\n",
 	       !!(c->env & ENV_WP), !!(c->env & ENV_SMEP), !!(c->env & ENV_SMAP),
 	       !!(c->env & ENV_AC), !!(c->env & ENV_NXE), !!(c->env & ENV_PSE),
+	       !!(c->env & ENV_PKE), c->pkru,
 	       c->reload ? "MOV CR3" : "INVLPG");
 	for (level = m->f->levels; level; level--) {
 		u64 e = c->entry[level - 1];
@@ -273,6 +274,12 @@ static u64 make_entry(struct oracle *or, struct test_case *c, int level, int lea
 	return e | (any(or) & (level == leaf ? PTE_A | PTE_D : PTE_A));
 }
 
+/* Any PKRU that denies something, but for the key that the guest's code needs. */
+static u32 any_pkru(struct oracle *or)
+{
+	return any(or) & any(or) & ((1UL << 2 * ORACLE_OWN_KEY) - 1);
+}
+
 /*
  * A case from its numbers. @deny has three bits a level; @odd is what the entry of
  * @odd_level has. The rest is left to chance.
@@ -288,6 +295,8 @@ static struct test_case make_case(struct oracle *or, int leaf, u64 env, enum acc
 	/* PS without CR4.PSE means nothing: the entry leads to a table. */
 	if (f->id == FORMAT_32 && leaf == 2 && !(c.env & ENV_PSE))
 		leaf = 1;
+	if (c.env & ENV_PKE)
+		c.pkru = any_pkru(or);
 	c.reload = any(or) & 1;
 	for (level = f->levels; level >= leaf; level--)
 		c.entry[level - 1] = make_entry(or, &c, level, leaf,
@@ -297,6 +306,8 @@ static struct test_case make_case(struct oracle *or, int leaf, u64 env, enum acc
 		c.entry[level - 1] = any(or) & ~BIT(7) & (f->wide ? ~0UL : ~0U);
 	if (f->id == FORMAT_32 && leaf == 1 && !(c.env & ENV_PSE))
 		c.entry[1] |= any(or) & PTE_PS;
+	if (f->levels > 3)
+		c.entry[leaf - 1] |= any(or) % KEYS << KEY_SHIFT;
 	if (odd_level < leaf)
 		return c;
 	if (odd == IGNORED)
@@ -339,8 +350,9 @@ static void all_accesses(struct oracle *or, int leaf, u64 deny, enum oddity odd,
 	int access;
 
 	for (env = 0; env <= ENV_ALL; env++) {
-		/* Only the 32-bit format knows PSE. */
-		if (env & ~or->m.env_can || ((env & ENV_PSE) && or->m.f->wide))
+		/* Only the 32-bit format knows PSE, only long mode PKE. */
+		if (env & ~or->m.env_can || ((env & ENV_PSE) && or->m.f->wide) ||
+		    ((env & ENV_PKE) && or->m.f->levels < 4))
 			continue;
 		for (access = READ; access <= FETCH; access++) {
 			struct test_case c = make_case(or, leaf, env, access, deny, odd,
@@ -475,7 +487,8 @@ TEST_F(paging, wrong_models_are_noticed)
 	for (lie = MODEL_TRUE + 1; lie < MODEL_LIES; lie++) {
 		if ((lie == MODEL_NO_SMEP && !(or->m.env_can & ENV_SMEP)) ||
 		    ((lie == MODEL_NO_SMAP || lie == MODEL_NO_AC) &&
-		     !(or->m.env_can & ENV_SMAP)))
+		     !(or->m.env_can & ENV_SMAP)) ||
+		    (lie >= MODEL_NO_KEY && !(or->m.env_can & ENV_PKE)))
 			continue;
 		EXPECT_LT(0, or->lies_found[lie])
 			TH_LOG("wrong model %d passed", lie);

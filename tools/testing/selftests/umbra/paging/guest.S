@@ -33,6 +33,11 @@ oracle_run\bits:
 	mov %edi, %eax
 	wrmsr
 2:	xor %ecx, %ecx
+	testl $ORACLE_CR4_PKE, REC_CR4(\bp)
+	jz 3f
+	mov REC_PKRU(\bp), %eax
+	xor %edx, %edx
+	wrpkru
 	/* Nothing uses these entries before they are complete. */
 3:	mov REC_WHERE(\bp, \cx, 8), \di
 	mov REC_ENTRY(\bp, \cx, 8), \ax

@@ -22,6 +22,7 @@
 #define CR4_LA57 BIT(12)
 #define CR4_SMEP BIT(20)
 #define CR4_SMAP BIT(21)
+#define CR4_PKE ORACLE_CR4_PKE
 #define EFER_LONG (BIT(8) | BIT(10))
 #define EFER_NX BIT(11)
 #define RFLAGS_AC BIT(18)
@@ -130,13 +131,15 @@ static void map_own(struct machine *m, u64 gva, u64 gpa, u64 flags)
 
 static void make_tables(struct machine *m)
 {
+	/* By the key that is never denied. */
+	u64 user_stack = PTE_U | (is_long(m) ? ORACLE_OWN_KEY << KEY_SHIFT : 0);
 	int level;
 	u64 gva;
 
 	m->next_table = ORACLE_TABLES;
 	m->root = new_table(m);
 	for (gva = ORACLE; gva < ORACLE + ORACLE_SIZE; gva += PAGE_4K)
-		map_own(m, gva, gva, gva == ORACLE_USER_STACK - PAGE_4K ? PTE_U : 0);
+		map_own(m, gva, gva, gva == ORACLE_USER_STACK - PAGE_4K ? user_stack : 0);
 	map_own(m, ORACLE_USER_CODE, ORACLE_CODE, PTE_U);
 	m->table[m->f->levels - 1] = m->root;
 	for (level = m->f->levels - 1; level; level--)
@@ -236,6 +239,8 @@ void machine_init(struct machine *m, const struct format *f)
 		m->env_can &= ~ENV_SMEP;
 	if (!(oracle_cpuid(7, 1) & BIT(20)))
 		m->env_can &= ~ENV_SMAP;
+	if (!(oracle_cpuid(7, 2) & BIT(3)))
+		m->env_can &= ~ENV_PKE;
 	make_tables(m);
 	make_descriptors(m);
 	if (is_long(m))
@@ -284,7 +289,8 @@ static u64 case_cr4(const struct test_case *c)
 {
 	return (c->env & ENV_PSE ? CR4_PSE : 0) | (c->f->wide ? CR4_PAE : 0) |
 	       (c->f->id == FORMAT_5 ? CR4_LA57 : 0) |
-	       (c->env & ENV_SMEP ? CR4_SMEP : 0) | (c->env & ENV_SMAP ? CR4_SMAP : 0);
+	       (c->env & ENV_SMEP ? CR4_SMEP : 0) | (c->env & ENV_SMAP ? CR4_SMAP : 0) |
+	       (c->env & ENV_PKE ? CR4_PKE : 0);
 }
 
 static u64 case_efer(const struct test_case *c)
@@ -315,7 +321,8 @@ void machine_add(struct machine *m, struct test_case *c)
 	int i;
 
 	_Static_assert(sizeof(*r) == REC_SIZE && offsetof(struct record, after) == REC_AFTER &&
-		       offsetof(struct record, where) == REC_WHERE, "guest.S");
+		       offsetof(struct record, where) == REC_WHERE &&
+		       offsetof(struct record, pkru) == REC_PKRU, "guest.S");
 	memset(r, 0, sizeof(*r));
 	c->address = m->f->address + m->n * SHARE;
 	/* The top entries of PAE are loaded with CR3. */
@@ -331,6 +338,7 @@ void machine_add(struct machine *m, struct test_case *c)
 	r->address = c->address;
 	r->value = 0xa5000000 | m->n;
 	r->levels = m->f->levels;
+	r->pkru = c->pkru;
 	for (i = 0; i < m->f->levels; i++) {
 		r->where[i] = entry_gpa(m, m->table[i], i + 1, c->address);
 		r->entry[i] = c->entry[i];

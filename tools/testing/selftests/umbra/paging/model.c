@@ -86,6 +86,20 @@ static bool supervisor_may(const struct test_case *c, struct rights r, enum mode
 	return c->access == READ || r.w || !(c->env & ENV_WP) || lie == MODEL_NO_WP;
 }
 
+/* Keys are of user pages, in long mode, and for data; the supervisor's WD needs WP. */
+static bool key_denies(const struct test_case *c, struct rights r, u64 leaf, enum model_lie lie)
+{
+	u64 key = leaf >> KEY_SHIFT & (KEYS - 1), deny = c->pkru >> 2 * key;
+
+	if (!(c->env & ENV_PKE) || c->f->levels < 4 || !r.u || lie == MODEL_NO_KEY ||
+	    (c->access == FETCH && lie != MODEL_KEY_OF_FETCH))
+		return false;
+	if (deny & PKRU_AD)
+		return true;
+	return (deny & PKRU_WD) && c->access == WRITE &&
+	       (c->env & (ENV_USER | ENV_WP) || lie == MODEL_KEY_WITHOUT_WP);
+}
+
 static u64 leaf_address(const struct test_case *c, int level, u64 entry)
 {
 	u64 offset = BITS(level_shift(c->f, level) - 1, 0);
@@ -126,6 +140,11 @@ struct outcome model(const struct test_case *c, int phys_bits, enum model_lie li
 		}
 		if (is_leaf(c, level, e))
 			break;
+	}
+	/* The error code names the key, whatever else is against the access. */
+	if (key_denies(c, r, e, lie)) {
+		o.error = error_code(c, lie, PF_P | PF_PK);
+		return o;
 	}
 	if (!(c->env & ENV_USER ? user_may(c, r) : supervisor_may(c, r, lie))) {
 		o.error = error_code(c, lie, PF_P);

@@ -33,6 +33,7 @@
 #define REC_VALUE 48
 #define REC_FRAME 56
 #define REC_LEVELS 96
+#define REC_PKRU 100
 #define REC_WHERE 104
 #define REC_ENTRY 144
 #define REC_VECTOR 184
@@ -46,6 +47,7 @@
 
 #define ORACLE_PORT 0x43	/* 0: all records are done; 1: unforeseen exception */
 #define ORACLE_GATE 0x80	/* the end of an access */
+#define ORACLE_CR4_PKE (1 << 22)
 
 #ifndef __ASSEMBLER__
 
@@ -60,7 +62,7 @@ struct record {
 	u64 address;
 	u64 value;		/* to write; then what was read or returned */
 	u64 frame[5];		/* SS, SP, flags, CS, IP as IRET takes them */
-	u64 levels;
+	u32 levels, pkru;
 	u64 where[MAX_LEVELS];	/* of the entries; level 1 is the first */
 	u64 entry[MAX_LEVELS];
 	u64 vector, error, cr2;
@@ -96,12 +98,14 @@ static inline int level_shift(const struct format *f, int level)
 #define ENV_NXE BIT(4)
 #define ENV_USER BIT(5)
 #define ENV_PSE BIT(6)
-#define ENV_ALL 127
+#define ENV_PKE BIT(7)
+#define ENV_ALL 255
 
 struct test_case {
 	const struct format *f;
 	u64 entry[MAX_LEVELS];	/* level 1 is the first */
 	u64 env;
+	u32 pkru;		/* with ENV_PKE */
 	enum access access;
 	u64 address;
 	bool reload;
@@ -120,6 +124,9 @@ enum model_lie {
 	MODEL_NO_RSVD,
 	MODEL_NO_FETCH_ERROR,
 	MODEL_NO_DIRTY,
+	MODEL_NO_KEY,
+	MODEL_KEY_OF_FETCH,
+	MODEL_KEY_WITHOUT_WP,
 	MODEL_LIES,
 };
 
@@ -128,6 +135,14 @@ enum model_lie {
 #define PF_U BIT(2)
 #define PF_RSVD BIT(3)
 #define PF_I BIT(4)
+#define PF_PK BIT(5)
+
+/* Protection keys: where a leaf has its own, and the bits that each has in PKRU. */
+#define KEY_SHIFT 59
+#define KEYS 16
+#define ORACLE_OWN_KEY 15UL	/* of what the code needs */
+#define PKRU_AD 1
+#define PKRU_WD 2
 
 struct outcome {
 	bool fault;
