@@ -81,12 +81,14 @@ struct umbra_sp {
  * @pages: all that are not zapped
  * @count: how many there are
  * @gen: see above
+ * @syncing: pages are brought in sync, and their marks are gone already
  */
 struct umbra_shadow {
 	struct hlist_head hash[1 << SHADOW_HASH_BITS];
 	struct list_head pages;
 	unsigned long count;
 	unsigned long gen;
+	bool syncing;
 };
 
 /* A guest access with the walk that translated it. */
@@ -125,6 +127,19 @@ static inline struct umbra_sp *sptep_sp(const u64 *sptep)
 static inline struct umbra_sp *spte_sp(u64 spte)
 {
 	return spt_sp(spte_child(spte));
+}
+
+/*
+ * May something below @sp be out of sync? Without mmu->lock: who takes the marks away does
+ * so after it has set @syncing, and clears that when all vCPUs are flushed.
+ */
+static inline bool shadow_maybe_unsync(struct umbra_mmu *mmu, const struct umbra_sp *sp)
+{
+	if (READ_ONCE(sp->nr_unsync))
+		return true;
+	/* Pairs with the barriers in shadow_sync_below(). */
+	smp_rmb();
+	return READ_ONCE(mmu->arch.shadow->syncing);
 }
 
 /* Is @sp the shadow page for this use of the guest table? Then it is used now. */

@@ -266,7 +266,8 @@ static int install(struct descent *d, u64 *sptep, int level, u64 spte)
  * @access: as the guest's entry allows
  * @pkey: its key
  *
- * Without A, so that aging still tells what the guest used.
+ * Without A, so that aging still tells what the guest used; and not under policy pinned,
+ * where each mapping takes a reference.
  */
 void shadow_map_ahead(struct umbra_vcpu *vcpu, struct umbra_memslot *slot, u64 *sptep,
 		      gfn_t gfn, unsigned int access, u8 pkey)
@@ -275,7 +276,8 @@ void shadow_map_ahead(struct umbra_vcpu *vcpu, struct umbra_memslot *slot, u64 *
 	struct umbra_host_page page;
 	unsigned long hva;
 
-	if (!umbra_slot_holds(slot, gfn) || READ_ONCE(*sptep) || !vcpu->arch.shadow->nr_descs)
+	if (!umbra_slot_holds(slot, gfn) || READ_ONCE(*sptep) ||
+	    !vcpu->arch.shadow->nr_descs || mmu->policy == UMBRA_POLICY_PINNED)
 		return;
 	hva = umbra_slot_hva(slot, gfn);
 	if (umbra_notifier_covers(&mmu->notifier, hva, PAGE_SIZE) ||

@@ -69,7 +69,7 @@ static union umbra_sp_role root_role(const struct umbra_vcpu *vcpu)
 	role.nx = !!(arch->efer & EFER_NX);
 	role.wp = wp;
 	role.smep = !wp && (arch->cr4 & X86_CR4_SMEP);
-	role.smap = !wp && (arch->cr4 & X86_CR4_SMAP);
+	role.smap = !wp && (arch->cr4 & (X86_CR4_SMAP | X86_CR4_PKE));
 	if (arch->efer & EFER_LMA) {
 		role.top = arch->cr4 & X86_CR4_LA57 ? 5 : 4;
 		role.level = role.top;
@@ -233,7 +233,7 @@ static void use_root(struct umbra_vcpu *vcpu, struct umbra_shadow_root *root)
 	vcpu->arch.shadow_cr3 = cr3;
 	umbra_backend->sync_cr(vcpu);
 	for (i = 0; i < parts; i++)
-		if (root->sp[i] && READ_ONCE(root->sp[i]->nr_unsync))
+		if (root->sp[i] && shadow_maybe_unsync(&vcpu->vm->mmu, root->sp[i]))
 			shadow_sync_root(vcpu, root->sp[i]);
 	sv->good = true;
 }

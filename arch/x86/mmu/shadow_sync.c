@@ -20,7 +20,7 @@
  * To bring a page in sync, its gfn is write-protected, the vCPUs are flushed, and then the
  * guest's entries are read: one that changes later is a write that traps.
  *
- * Locks: mmu->lock held for writing, but for a look at @nr_unsync of one's own root. What
+ * Locks: mmu->lock held for writing, but for shadow_maybe_unsync() of one's own root. What
  * another vCPU has written before it told this one, by whatever way, it had marked before.
  */
 #include "shadow.h"
@@ -181,11 +181,8 @@ static void collect(struct umbra_sp *sp, struct list_head *todo)
 	}
 }
 
-/*
- * Bring pages in sync, and with each the others of its gfn. True if a flush is owed for
- * the leaves that have changed.
- */
-static bool sync_pages(struct umbra_vcpu *vcpu, struct list_head *todo)
+/* Bring pages in sync, and with each the others of its gfn. */
+static void sync_pages(struct umbra_vcpu *vcpu, struct list_head *todo)
 {
 	struct umbra_mmu *mmu = &vcpu->vm->mmu;
 	struct umbra_sp *sp, *other, *next;
@@ -209,7 +206,8 @@ static bool sync_pages(struct umbra_vcpu *vcpu, struct list_head *todo)
 		pr_debug("shadow: vm %u gfn %llx in sync again\n", mmu->id, sp->gfn);
 		flush |= sync_page(vcpu, sp);
 	}
-	return flush;
+	if (flush)
+		umbra_mmu_flush(mmu);
 }
 
 /**
@@ -217,17 +215,27 @@ static bool sync_pages(struct umbra_vcpu *vcpu, struct list_head *todo)
  * @vcpu: the vCPU that is to use it
  * @sp: the page
  *
- * Return: whether a flush is owed.
+ * Return: whether there was something to do; then a walk that was made before it may be
+ * of the past.
  */
 bool shadow_sync_below(struct umbra_vcpu *vcpu, struct umbra_sp *sp)
 {
+	struct umbra_shadow *shadow = vcpu->vm->mmu.arch.shadow;
 	LIST_HEAD(todo);
 
+	if (!sp->unsync && !sp->nr_unsync)
+		return false;
+	WRITE_ONCE(shadow->syncing, true);
+	/* Both for shadow_maybe_unsync(). */
+	smp_wmb();
 	if (sp->unsync)
 		take(sp, &todo);
-	else if (sp->nr_unsync)
+	else
 		collect(sp, &todo);
-	return !list_empty(&todo) && sync_pages(vcpu, &todo);
+	sync_pages(vcpu, &todo);
+	smp_wmb();
+	WRITE_ONCE(shadow->syncing, false);
+	return true;
 }
 
 /**
@@ -235,7 +243,7 @@ bool shadow_sync_below(struct umbra_vcpu *vcpu, struct umbra_sp *sp)
  * @vcpu: the vCPU
  * @gfn: of the table
  *
- * Return: whether a flush is owed.
+ * Return: as shadow_sync_below().
  */
 bool shadow_sync_gfn(struct umbra_vcpu *vcpu, gfn_t gfn)
 {
@@ -247,15 +255,14 @@ bool shadow_sync_gfn(struct umbra_vcpu *vcpu, gfn_t gfn)
 /**
  * shadow_sync_root() - invariant 5, for a page of the root that the vCPU goes on with
  * @vcpu: the vCPU; mmu->lock is taken
- * @sp: the page, which has entries out of sync
+ * @sp: the page
  */
 void shadow_sync_root(struct umbra_vcpu *vcpu, struct umbra_sp *sp)
 {
 	struct umbra_mmu *mmu = &vcpu->vm->mmu;
 
 	write_lock(&mmu->lock);
-	if (shadow_sync_below(vcpu, sp))
-		umbra_mmu_flush(mmu);
+	shadow_sync_below(vcpu, sp);
 	write_unlock(&mmu->lock);
 }
 

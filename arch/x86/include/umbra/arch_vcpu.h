@@ -162,8 +162,8 @@ union umbra_sp_role {
 		u32 quadrant:2;	/* of a 32-bit table, which part */
 		u32 nx:1;	/* EFER.NX */
 		u32 wp:1;	/* CR0.WP */
-		u32 smep:1;	/* CR4.SMEP and SMAP, where WP is clear */
-		u32 smap:1;
+		u32 smep:1;	/* CR4.SMEP, where WP is clear */
+		u32 smap:1;	/* CR4.SMAP or PKE, where WP is clear */
 		u32 pse:1;	/* CR4.PSE, for 32-bit tables */
 		u32 pkey:4;	/* of the large page that a direct one is part of */
 	};
