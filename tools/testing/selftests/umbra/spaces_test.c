@@ -111,7 +111,10 @@ struct cow_side {
 struct cow {
 	struct cow_side side[2];
 	u64 rounds, without_copy;
-	/* The first side asks the other one to share page @ask - 1 with it again. */
+	/*
+	 * The first side asks the other one to share page @ask - 1 with it again. Who waits
+	 * leaves the guest each time, as for an IPI that userspace delivers.
+	 */
 	shared_u64 ask, parked, shot;
 };
 
@@ -164,7 +167,7 @@ static void cow_answer(struct cow *c, struct cow_side *s)
 	c->shot = 0;
 	c->parked = 1;
 	while (!c->shot)
-		guest_pause();
+		GUEST_SYNC(0);
 	for (w = 0; w < COW_WORDS; w++)
 		s->oracle[k][w] = c->side[0].oracle[k][w];
 	guest_invlpg((void *)cow_gva(k));
@@ -180,11 +183,11 @@ static void cow_share(struct cow *c, u64 k)
 	c->parked = 0;
 	c->ask = k + 1;
 	while (!c->parked)
-		guest_pause();
+		GUEST_SYNC(0);
 	pte_write(c->side[1].pte[k], frame | PTE_RO);
 	c->shot = 1;
 	while (c->ask)
-		guest_pause();
+		GUEST_SYNC(0);
 }
 
 static void guest_cow_main(void *arg)
