@@ -5,6 +5,8 @@
  *
  *	NAME|UNIT|TARGET|MEDIAN|LEAST|MOST|WHAT
  *
+ * With "chains" it prints the table of chains.c instead.
+ *
  * The node is the library's: UMBRA_NODE, UMBRA_TEST_MMU, UMBRA_TEST_POLICY.
  */
 #include <errno.h>
@@ -179,26 +181,31 @@ static void check_names(char **names)
 	}
 }
 
-/* bench ROUNDS [ROW...] */
+/* bench ROUNDS [ROW...] | chains */
 int main(int argc, char **argv)
 {
+	bool chains = argc == 2 && !strcmp(argv[1], "chains");
 	int rounds = argc > 1 ? atoi(argv[1]) : 0;
 	const char *why = node_unfit();
 	bool ok = true;
 	enum row row;
 	int i;
 
-	if (rounds < 1 || rounds > MAX_ROUNDS) {
-		fprintf(stderr, "usage: bench ROUNDS [ROW...], at most %d rounds\n", MAX_ROUNDS);
+	if (!chains && (rounds < 1 || rounds > MAX_ROUNDS)) {
+		fprintf(stderr, "usage: bench ROUNDS [ROW...] | chains, at most %d rounds\n",
+			MAX_ROUNDS);
 		return 2;
 	}
-	check_names(argv + 2);
+	if (!chains)
+		check_names(argv + 2);
 	if (why) {
 		fprintf(stderr, "%s\n", why);
 		return 1;
 	}
 	/* It would unmap what is measured. Without NUMA there is none. */
 	host_write("/proc/sys/kernel/numa_balancing", "0");
+	if (chains)
+		return !bench_chains();
 	for (row = 0; row < NR_ROWS; row++) {
 		if (!leads(row, argv + 2))
 			continue;

@@ -66,6 +66,13 @@ void bench_pte_change(void);
 void bench_cr3(void);
 void bench_unpaged(void);
 
+/**
+ * bench_chains() - print LENGTH|ADD|REMOVE for chains of 1 to 100,000 entries
+ *
+ * The figures are ticks for each entry. Returns false when a length has none.
+ */
+bool bench_chains(void);
+
 /* --- the VM under test (machine.c) --- */
 
 /* What the host has of the memory before the guest comes. */
@@ -109,6 +116,11 @@ void machine_start(struct machine *m, enum backing backing);
  * machine_populate() - let the host have all of the memory
  */
 void machine_populate(struct machine *m, enum backing backing);
+
+/**
+ * machine_drop() - take all of the memory away, for busy_ticks()
+ */
+void machine_drop(void *machine);
 
 /**
  * machine_loop() - run a guest loop

@@ -21,6 +21,14 @@ void machine_populate(struct machine *m, enum backing backing)
 		die("MADV_POPULATE_WRITE");
 }
 
+void machine_drop(void *arg)
+{
+	struct machine *m = arg;
+
+	if (madvise(m->mem, m->size, MADV_DONTNEED))
+		die("MADV_DONTNEED");
+}
+
 void machine_start(struct machine *m, enum backing backing)
 {
 	m->vm = vm_create();

@@ -128,14 +128,6 @@ void bench_dirty_log(void)
 	report(ROW_LOG_CLEAN, ticks_to_read(&r, CLEAN_READS, 0));
 }
 
-static void dontneed(void *arg)
-{
-	struct machine *m = arg;
-
-	if (madvise(m->mem, m->size, MADV_DONTNEED))
-		die("MADV_DONTNEED");
-}
-
 void bench_dontneed(void)
 {
 	struct machine m;
@@ -143,9 +135,9 @@ void bench_dontneed(void)
 
 	machine_start(&m, PRESENT);
 	machine_loop(&m, guest_write_loop, PAGE_4K, PAGES);
-	mapped = busy_ticks(dontneed, &m);
+	mapped = busy_ticks(machine_drop, &m);
 	machine_populate(&m, PRESENT);
-	report(ROW_DONTNEED, (mapped - busy_ticks(dontneed, &m)) / PAGES);
+	report(ROW_DONTNEED, (mapped - busy_ticks(machine_drop, &m)) / PAGES);
 }
 
 static void delete_slot(void *arg)

@@ -306,19 +306,27 @@ void script_entry(struct side *s, int page)
 
 /* --- what came of it --- */
 
+static bool flushes(const struct step *step)
+{
+	return step->code >= DO_INVLPG && step->code <= DO_PG;
+}
+
 static void show(struct side *s, int i, u64 seen)
 {
 	const struct step *step = &s->steps[i];
 	const struct want *w = &s->want[i];
-	int k;
+	int k, last = i;
 
+	while (last > 0 && !flushes(&s->steps[last]))
+		last--;
 	printf("# %s, vCPU %d, step %d (%lu at %#lx): %s %#lx, CR2 %#lx; wanted", s->m->f->name,
 	       s->nr, i, step->code, step->at, seen & OUTCOME_FAULT ? "#PF" : "value",
 	       seen & ~OUTCOME_FAULT, step->cr2);
 	for (k = 0; k < w->nr; k++)
 		printf(" %s %#lx", w->outcome[k] & OUTCOME_FAULT ? "#PF" : "value",
 		       w->outcome[k] & ~OUTCOME_FAULT);
-	printf("\n");
+	printf("; step %d, the last flush, is %lu at %#lx\n", last, s->steps[last].code,
+	       s->steps[last].at);
 }
 
 static bool is_wanted(const struct step *step, const struct want *w, u64 seen)
