@@ -32,6 +32,7 @@ enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
 #define FL_DF	0x400UL
 #define FL_OF	0x800UL
 #define FL_NT	0x4000UL
+#define FL_AC	0x40000UL
 #define FL_ID	0x200000UL
 #define FL_ARITH (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF)
 

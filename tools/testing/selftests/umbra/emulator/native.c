@@ -96,6 +96,8 @@ static void on_signal(int sig, siginfo_t *si, void *ctx)
 	ucontext_t *uc = ctx;
 	greg_t *g = uc->uc_mcontext.gregs;
 
+	/* The kernel leaves RFLAGS.AC, which POPF may have set, as it was. */
+	asm volatile("pushfq; andq %0, (%%rsp); popfq" : : "r" (~FL_AC) : "memory", "cc");
 	if (phase == ENTER) {
 		memcpy(host, g, sizeof(host));
 		load_guest(uc);
