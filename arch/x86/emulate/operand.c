@@ -80,14 +80,15 @@ static bool segment_allows(const struct kvm_segment *s, unsigned int access)
 	return !(access & UMBRA_ACCESS_WRITE) || (s->type & 2);
 }
 
-static bool inside_limit(const struct kvm_segment *s, u64 offset, unsigned int bytes)
+static bool inside_limit(const struct umbra_emul *e, const struct kvm_segment *s,
+			 u64 offset, unsigned int bytes)
 {
 	u64 last = offset + bytes - 1;
 
 	if (s->s && (s->type & 12) == 4)	/* data, expands down */
 		return offset > s->limit && last <= (s->db ? 0xffffffffULL : 0xffff);
-	/* A segment of 4 GiB has no end: the address wraps. */
-	return last <= s->limit || s->limit == 0xffffffff;
+	/* A segment of 4 GiB has no end for Intel: the address wraps. */
+	return last <= s->limit || (e->intel && s->limit == 0xffffffff);
 }
 
 /**
@@ -119,7 +120,7 @@ int umbra_linearize(struct umbra_emul *e, unsigned int seg, u64 offset,
 		e->ops->get_segment(e, seg, &s);
 		*linear = (u32)(s.base + offset);
 		if ((emul_8086(e) || segment_allows(&s, access)) &&
-		    inside_limit(&s, offset, bytes))
+		    inside_limit(e, &s, offset, bytes))
 			return 0;
 	}
 	return umbra_emul_fault(e, seg == UMBRA_SEG_SS ? VEC_SS : VEC_GP, true, 0);
