@@ -331,8 +331,8 @@ UMBRA_EM(in); UMBRA_EM(out);
 /* system.c */
 UMBRA_EM(mov_from_cr); UMBRA_EM(mov_to_cr); UMBRA_EM(mov_from_dr);
 UMBRA_EM(mov_to_dr); UMBRA_EM(clts); UMBRA_EM(lmsw); UMBRA_EM(smsw);
-UMBRA_EM(load_dt); UMBRA_EM(store_dt); UMBRA_EM(invlpg); UMBRA_EM(hlt);
-UMBRA_EM(cpuid); UMBRA_EM(rdmsr); UMBRA_EM(wrmsr); UMBRA_EM(rdtsc);
+UMBRA_EM(load_dt); UMBRA_EM(store_dt); UMBRA_EM(invlpg); UMBRA_EM(flush_line);
+UMBRA_EM(hlt); UMBRA_EM(cpuid); UMBRA_EM(rdmsr); UMBRA_EM(wrmsr); UMBRA_EM(rdtsc);
 UMBRA_EM(rdtscp); UMBRA_EM(xsetbv); UMBRA_EM(swapgs); UMBRA_EM(cli);
 UMBRA_EM(sti); UMBRA_EM(store_sel);
 

@@ -196,6 +196,19 @@ UMBRA_EM(invlpg)
 	return e->ops->invlpg(e, emul_long(e) ? ea : (u32)ea);
 }
 
+/* CLFLUSH, CLFLUSHOPT, CLWB: nothing to do, but they fault as a load of a byte does. */
+UMBRA_EM(flush_line)
+{
+	u64 linear;
+	int ret;
+
+	if (!e->ops->probe)
+		return UMBRA_EMUL_UNHANDLEABLE;
+	ret = umbra_linearize(e, e->seg, umbra_effective_address(e), 1,
+			      UMBRA_ACCESS_READ, &linear);
+	return ret ?: e->ops->probe(e, linear, 1, UMBRA_ACCESS_READ);
+}
+
 UMBRA_EM(hlt)
 {
 	return e->ops->halt ? e->ops->halt(e) : UMBRA_EMUL_UNHANDLEABLE;
