@@ -193,15 +193,12 @@ static void find_corruptions(const struct mode *mode)
 }
 
 /*
- * What must not run natively: it leaves the mode, changes segments or the FPU, or
- * reaches the C library's thread data by FS.
+ * What must not run natively: it leaves the mode, changes segments or the FPU.
  */
 static bool unsafe_to_run(const struct umbra_emul *e)
 {
 	u8 op = e->opcode;
 
-	if (e->seg == UMBRA_SEG_FS)
-		return true;
 	if (e->map == 1)
 		return op == 0x01 || op == 0x05 || op == 0x07 || op == 0x34 || op == 0x35 ||
 		       (op & 0xf0) == 0x80 || (op & 0xf7) == 0xa1 || op == 0xae ||
