@@ -201,6 +201,12 @@ static inline unsigned int emul_modrm_rm(const struct umbra_emul *e)
 	return (e->modrm & 7) | (e->rex & REX_B) << 3;
 }
 
+/* The register in VEX.vvvv; there are eight outside of 64-bit mode. */
+static inline unsigned int emul_vex_reg(const struct umbra_emul *e)
+{
+	return e->vex_v & (emul_long(e) ? 15 : 7);
+}
+
 /* All ones in the low @bytes (1 to 8) bytes. */
 static inline u64 emul_mask(unsigned int bytes)
 {
