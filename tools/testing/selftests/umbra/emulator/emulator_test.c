@@ -50,15 +50,15 @@ static void report(const struct mode *mode, const struct sample *s, const char *
 static const char *compare(const struct mode *mode, const struct sample *s,
 			   const struct outcome *native, const struct outcome *emul)
 {
-	u64 flags = (FL_ARITH | FL_DF) & ~s->undefined;
+	u64 flags = FL_COMPARED & ~s->undefined;
 	unsigned int i, n = mode->word == 8 ? 16 : 8;
 
 	if (native->end != emul->end)
 		return "end";
-	if (native->end == END_FAULT &&
+	if (native->end == END_FAULT && !s->either &&
 	    (native->vector != emul->vector || native->error != emul->error))
 		return "fault";
-	if (native->end == END_FAULT && native->address != emul->address)
+	if (native->end == END_FAULT && !s->either && native->address != emul->address)
 		return "CR2";
 	if (native->regs.rip != emul->regs.rip)
 		return "rip";
@@ -67,7 +67,7 @@ static const char *compare(const struct mode *mode, const struct sample *s,
 			return "register";
 	/* A fault leaves no flag undefined. */
 	if (native->end == END_FAULT)
-		flags = FL_ARITH | FL_DF;
+		flags = FL_COMPARED;
 	if ((native->regs.flags ^ emul->regs.flags) & flags)
 		return "flags";
 	if (memcmp(native->regs.vec, emul->regs.vec, sizeof(native->regs.vec)))

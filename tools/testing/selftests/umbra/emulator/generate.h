@@ -15,6 +15,7 @@ struct sample {
 	u8 opcode_at;	/* offset of the last opcode byte */
 	u64 target;	/* where the memory operand lies, 0 for none */
 	bool torn;	/* when the store faults, a part of it may be done */
+	bool either;	/* which of two operands faults first is the processor's choice */
 	u64 undefined;	/* flags that the architecture leaves undefined */
 };
 

@@ -38,6 +38,7 @@ enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
 #define FL_NT	0x4000UL
 #define FL_AC	0x40000UL
 #define FL_ID	0x200000UL
+#define FL_COMPARED (FL_ARITH | FL_DF | FL_NT | FL_AC | FL_ID)
 #define FL_ARITH (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF)
 
 struct regs {
