@@ -154,11 +154,13 @@ enum {
 	VEC_NP = 11,
 	VEC_SS = 12,
 	VEC_GP = 13,
+	VEC_AC = 17,
 };
 
 #define CR0_PE		BIT(0)
 #define CR0_EM		BIT(2)
 #define CR0_TS		BIT(3)
+#define CR0_AM		BIT(18)
 #define CR4_TSD		BIT(2)
 #define CR4_OSFXSR	BIT(9)
 #define CR4_UMIP	BIT(11)

@@ -91,6 +91,28 @@ static bool inside_limit(const struct umbra_emul *e, const struct kvm_segment *s
 	return last <= s->limit || (e->intel && s->limit == 0xffffffff);
 }
 
+/*
+ * User mode may have alignment checked, of 32 bytes to 16. Intel does that after #PF,
+ * AMD before.
+ */
+static int check_alignment(struct umbra_emul *e, u64 linear, unsigned int bytes,
+			   unsigned int access)
+{
+	u64 cr0;
+	int ret;
+
+	if (likely(!(e->rflags & FL_AC) || e->cpl != 3) ||
+	    !(linear & (min_t(unsigned int, bytes, 16) - 1)))
+		return 0;
+	if (!e->ops->get_cr || !e->ops->probe)
+		return UMBRA_EMUL_UNHANDLEABLE;
+	ret = e->ops->get_cr(e, 0, &cr0);
+	if (ret || !(cr0 & CR0_AM))
+		return ret;
+	ret = e->intel ? e->ops->probe(e, linear, bytes, access) : 0;
+	return ret ?: umbra_emul_fault(e, VEC_AC, true, 0);
+}
+
 /**
  * umbra_linearize() - logical to linear address
  * @e: context
@@ -100,7 +122,7 @@ static bool inside_limit(const struct umbra_emul *e, const struct kvm_segment *s
  * @access: UMBRA_ACCESS_READ or UMBRA_ACCESS_WRITE
  * @linear: result, also with a fault
  *
- * Return: 0, or UMBRA_EMUL_FAULT: #SS(0) for the stack segment, else #GP(0).
+ * Return: 0, or UMBRA_EMUL_FAULT: #SS(0) for the stack segment, else #GP(0); #AC(0).
  */
 int umbra_linearize(struct umbra_emul *e, unsigned int seg, u64 offset,
 		    unsigned int bytes, unsigned int access, u64 *linear)
@@ -115,13 +137,13 @@ int umbra_linearize(struct umbra_emul *e, unsigned int seg, u64 offset,
 		*linear = offset;
 		if (umbra_canonical(e, offset) &&
 		    umbra_canonical(e, offset + bytes - 1))
-			return 0;
+			return check_alignment(e, offset, bytes, access);
 	} else {
 		e->ops->get_segment(e, seg, &s);
 		*linear = (u32)(s.base + offset);
 		if ((emul_8086(e) || segment_allows(&s, access)) &&
 		    inside_limit(e, &s, offset, bytes))
-			return 0;
+			return check_alignment(e, *linear, bytes, access);
 	}
 	return umbra_emul_fault(e, seg == UMBRA_SEG_SS ? VEC_SS : VEC_GP, true, 0);
 }
