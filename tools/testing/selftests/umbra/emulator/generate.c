@@ -375,8 +375,10 @@ static void fill_registers(struct builder *b)
 	for (i = 0; i < 16; i++)
 		r->gpr[i] = interesting();
 	r->flags = 0x202 | (random_u64() & FL_ARITH);
-	if ((f & T_STR) && one_in(3))
+	if (one_in(f & T_STR ? 3 : 20))
 		r->flags |= FL_DF;
+	if (one_in(12))
+		r->flags |= FL_AC;
 	if ((f & T_STACK) && !one_in(12))
 		r->gpr[RSP] = pick_target();
 	/* POPA may have loaded some registers when it faults. */
