@@ -3,7 +3,8 @@
  * The instruction emulator against the processor it runs on.
  *
  * Usage: emulator_test [-n CASES] [-s SEED] [-v]
- *	-n	instructions in each mode (default 50000), and a quarter as many lengths
+ *	-n	instructions in each mode, and a quarter as many lengths (default 50000, and
+ *		two million with UMBRA_TEST_LONG=1)
  *	-s	another random sequence
  *	-v	print the state of one difference of each form; twice: of two
  */
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "kselftest.h"
+#include "coverage.h"
 #include "forms.h"
 #include "generate.h"
 
@@ -109,6 +111,7 @@ static void fuzz(const struct mode *mode, unsigned long cases)
 	unsigned long done = 0, bad = 0, faults = 0;
 	unsigned int *fails = calloc(form_count(), sizeof(*fails));
 
+	coverage_start();
 	while (done < cases) {
 		unsigned int form = random_u64() % form_count();
 		const char *why;
@@ -117,6 +120,7 @@ static void fuzz(const struct mode *mode, unsigned long cases)
 			continue;
 		done++;
 		why = run_sample(mode, &s, &native, &emul);
+		coverage_note(&s, &native);
 		faults += native.end == END_FAULT;
 		if (!why)
 			continue;
@@ -130,6 +134,8 @@ static void fuzz(const struct mode *mode, unsigned long cases)
 	free(fails);
 	ksft_test_result(!bad, "%s: %lu cases, %lu faults, %lu differ\n", mode->name, done,
 			 faults, bad);
+	ksft_test_result(!coverage_gaps(mode), "%s: every instruction in each of its shapes\n",
+			 mode->name);
 }
 
 /* Break the outcome in one place. */
@@ -303,6 +309,7 @@ static void test_mode(const struct mode *mode, bool ready, unsigned long cases)
 		why = "the kernel has no such segments";
 	if (why) {
 		ksft_test_result_skip("%s: instructions: %s\n", mode->name, why);
+		ksft_test_result_skip("%s: coverage: %s\n", mode->name, why);
 		ksft_test_result_skip("%s: negative control: %s\n", mode->name, why);
 		ksft_test_result_skip("%s: lengths: %s\n", mode->name, why);
 		return;
@@ -314,7 +321,8 @@ static void test_mode(const struct mode *mode, bool ready, unsigned long cases)
 
 int main(int argc, char **argv)
 {
-	unsigned long cases = 50000;	/* in each mode */
+	const char *variant = getenv("UMBRA_TEST_LONG");
+	unsigned long cases = variant && !strcmp(variant, "1") ? 2000000 : 50000;
 	unsigned int ready;
 	u64 seed = 1;
 	int opt;
@@ -337,7 +345,7 @@ int main(int argc, char **argv)
 	ksft_print_header();
 	if (native_init())
 		ksft_exit_fail_msg("cannot map the test's memory\n");
-	ksft_set_plan(3 * MODES);
+	ksft_set_plan(4 * MODES);
 	ready = modes_init();
 	random_seed(seed);
 	for (unsigned int i = 0; i < DATA_SIZE; i++)

@@ -64,7 +64,7 @@ static const struct form forms[] = {
 	{ "mov", 0, 0xa0, -1, 0, I_NONE, T_PAIR | T_MOFFS, 0 },
 	{ "mov", 0, 0xa2, -1, 0, I_NONE, T_PAIR | T_MOFFS, 0 },
 	{ "mov", 0, 0x8c, -1, 0, I_NONE, T_MODRM, 0 },
-	{ "movnti", 1, 0xc3, -1, 0, I_NONE, T_MODRM | T_MEM, 0 },
+	{ "movnti", 1, 0xc3, -1, 0, I_NONE, T_MODRM | T_MEM | T_NO66, 0 },
 	{ "movbe", 2, 0xf0, -1, 0, I_NONE, T_MODRM | T_MEM, 0 },
 	{ "movbe", 2, 0xf1, -1, 0, I_NONE, T_MODRM | T_MEM | T_TORN, 0 },
 	{ "movzx", 1, 0xb6, -1, 0, I_NONE, T_MODRM, 0 },
@@ -234,6 +234,25 @@ unsigned int form_count(void)
 const char *form_name(unsigned int n)
 {
 	return forms[n].name;
+}
+
+struct form form_get(unsigned int n)
+{
+	return forms[n];
+}
+
+/* Does the mode have it, and this processor? */
+bool form_exists(const struct mode *mode, const struct form *f)
+{
+	if (f->flags & (mode->word == 8 ? T_NO64 : T_ONLY64))
+		return false;
+	if ((f->flags & T_VEX) && !have_avx)
+		return false;
+	if ((f->flags & T_BMI) && !have_bmi)
+		return false;
+	if ((f->flags & T_SSE4A) && !have_sse4a)
+		return false;
+	return !(f->flags & T_AMD) || !guest_intel;
 }
 
 /* The first form of that name; the table has it. */

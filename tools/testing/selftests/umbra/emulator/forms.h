@@ -6,7 +6,7 @@
 #ifndef FORMS_H
 #define FORMS_H
 
-#include <linux/types.h>
+#include "machine.h"
 
 #define T_MODRM		0x0001
 #define T_BYTE		0x0002	/* byte operands: 66 and REX.W mean nothing */
@@ -62,6 +62,8 @@ struct form {
 unsigned int form_count(void);
 const char *form_name(unsigned int n);
 unsigned int form_find(const char *name);
+struct form form_get(unsigned int n);
+bool form_exists(const struct mode *mode, const struct form *f);
 struct form form_resolve(unsigned int n);
 
 #endif

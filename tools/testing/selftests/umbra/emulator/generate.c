@@ -517,13 +517,7 @@ bool generate(const struct mode *mode, unsigned int n, struct sample *s)
 		.mode = mode, .form = f, .s = s, .base = -1, .index = -1,
 	};
 
-	if (f->flags & (long_mode(&b) ? T_NO64 : T_ONLY64))
-		return false;
-	if ((f->flags & T_VEX) && !have_avx)
-		return false;
-	if ((f->flags & T_BMI) && !have_bmi)
-		return false;
-	if (((f->flags & T_AMD) && guest_intel) || ((f->flags & T_SSE4A) && !have_sse4a))
+	if (!form_exists(mode, f))
 		return false;
 	s->form = n;
 	s->insn.len = 0;
@@ -533,6 +527,8 @@ bool generate(const struct mode *mode, unsigned int n, struct sample *s)
 	s->either = false;
 	memset(s->insn.bytes, 0xcc, sizeof(s->insn.bytes));
 	choose_prefixes(&b);
+	s->op_bytes = b.op_bytes;
+	s->lock = b.lock;
 	emit_prefixes(&b);
 	emit_opcode(&b);
 	if (f->flags & T_MODRM)
