@@ -144,22 +144,44 @@ static int write_phys(struct umbra_emul *e, gpa_t gpa, const void *val,
 	return mmio_pieces(vcpu, gpa, (void *)val, bytes, true);
 }
 
+/*
+ * Instruction bytes inside a page. A copy of unknown size has its checks and its loop;
+ * most often 16 bytes are there for the 15 that are wanted.
+ */
+static __always_inline int copy_insn(void *val, void __user *hva, unsigned int bytes)
+{
+	u64 __user *from = hva;
+	u64 words[2];
+
+	if (unlikely(bytes != UMBRA_EMUL_INSN_MAX ||
+		     offset_in_page(hva) > PAGE_SIZE - sizeof(words)))
+		return __copy_from_user_inatomic(val, hva, bytes) ? -EFAULT : 0;
+	if (__get_user(words[0], from) || __get_user(words[1], from + 1))
+		return -EFAULT;
+	memcpy(val, words, UMBRA_EMUL_INSN_MAX);
+	return 0;
+}
+
 static int em_fetch(struct umbra_emul *e, u64 gva, void *val, unsigned int bytes)
 {
 	struct umbra_x86_emul *ctx = ctx_of(e);
-	struct umbra_mmu *mmu = &ctx->vcpu->vm->mmu;
+	struct umbra_memslot *slot;
 	gpa_t gpa;
+	void __user *hva;
 	int r = walk_page(e, gva, UMBRA_ACCESS_FETCH, &gpa);
 
 	if (r)
 		return r;
-	if (!is_memory(ctx->vcpu, gpa, UMBRA_ACCESS_READ))
+	slot = umbra_memslots_find(umbra_mmu_slots(&ctx->vcpu->vm->mmu), gpa >> PAGE_SHIFT);
+	if (!slot)
 		return UMBRA_EMUL_UNHANDLEABLE;
-	if (ctx->atomic) {
-		ctx->sleep = umbra_guest_read_atomic(mmu, gpa, val, bytes);
-		return ctx->sleep ? UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
-	}
-	return umbra_guest_read(mmu, gpa, val, bytes) ? host_gone(e) : UMBRA_EMUL_OK;
+	hva = (void __user *)umbra_slot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa);
+	if (!ctx->atomic)
+		return copy_insn(val, hva, bytes) ? host_gone(e) : UMBRA_EMUL_OK;
+	pagefault_disable();
+	ctx->sleep = copy_insn(val, hva, bytes);
+	pagefault_enable();
+	return ctx->sleep ? UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
 }
 
 static int em_read(struct umbra_emul *e, u64 gva, void *val, unsigned int bytes,
