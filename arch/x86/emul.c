@@ -228,6 +228,26 @@ static int em_probe(struct umbra_emul *e, u64 gva, unsigned int bytes,
 	__try_cmpxchg_user((type __user *)(hva), &cmpxchg_old, cmpxchg_new, fault); \
 })
 
+/* The kernel has this for 8 bytes at most. */
+static int cmpxchg16_hva(void __user *hva, const u64 *old, const u64 *new)
+{
+	u64 low = old[0], high = old[1];
+	int err = -EFAULT;
+	bool equal;
+
+	if (!user_access_begin(hva, 16))
+		return err;
+	asm volatile("1: lock cmpxchg16b (%[hva])\n"
+		     "   movl $0, %[err]\n"
+		     "2:\n"
+		     _ASM_EXTABLE_UA(1b, 2b)
+		     : "=@ccz" (equal), "+a" (low), "+d" (high), [err] "+r" (err)
+		     : [hva] "r" (hva), "b" (new[0]), "c" (new[1])
+		     : "memory");
+	user_access_end();
+	return err ?: !equal;
+}
+
 static int cmpxchg_hva(void __user *hva, const void *old, const void *new,
 		       unsigned int bytes)
 {
@@ -240,6 +260,8 @@ static int cmpxchg_hva(void __user *hva, const void *old, const void *new,
 		return CMPXCHG_USER(u32, hva, old, new);
 	case 8:
 		return CMPXCHG_USER(u64, hva, old, new);
+	case 16:
+		return cmpxchg16_hva(hva, old, new);
 	default:
 		return -EOPNOTSUPP;
 	}
