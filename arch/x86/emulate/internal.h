@@ -243,7 +243,7 @@ const struct umbra_insn_desc *umbra_insn_0f3a(u8 opcode);
 u64 umbra_reg_read(const struct umbra_emul *e, unsigned int reg, unsigned int bytes);
 void umbra_reg_write(struct umbra_emul *e, unsigned int reg, u64 val, unsigned int bytes);
 u64 umbra_effective_address(const struct umbra_emul *e);
-bool umbra_canonical(struct umbra_emul *e, u64 va);
+bool umbra_canonical57(struct umbra_emul *e, u64 va);
 int umbra_linearize(struct umbra_emul *e, unsigned int seg, u64 offset,
 		    unsigned int bytes, unsigned int access, u64 *linear);
 int umbra_mem_read(struct umbra_emul *e, unsigned int seg, u64 offset, void *val,
@@ -257,6 +257,12 @@ int umbra_linear_write(struct umbra_emul *e, u64 linear, u64 val,
 int umbra_operand_load(struct umbra_emul *e, struct umbra_operand *op,
 		       unsigned int kind, bool load, bool write);
 int umbra_operand_store(struct umbra_emul *e, struct umbra_operand *op, bool locked);
+
+/* CR4.LA57 is looked at only for addresses where it matters. */
+static inline bool umbra_canonical(struct umbra_emul *e, u64 va)
+{
+	return likely(emul_sext(va, 6) == (s64)va) || umbra_canonical57(e, va);
+}
 
 /* segment.c */
 int umbra_load_segment(struct umbra_emul *e, unsigned int seg, u16 selector);

@@ -52,19 +52,11 @@ u64 umbra_effective_address(const struct umbra_emul *e)
 	return ea & emul_mask(e->ad_bytes);
 }
 
-/**
- * umbra_canonical() - is a linear address canonical?
- * @e: context
- * @va: linear address
- *
- * CR4.LA57 is looked at only for addresses where it matters.
- */
-bool umbra_canonical(struct umbra_emul *e, u64 va)
+/* Is an address canonical with 57 bits, and are there so many? */
+bool umbra_canonical57(struct umbra_emul *e, u64 va)
 {
 	u64 cr4;
 
-	if (emul_sext(va, 6) == (s64)va)
-		return true;
 	if ((s64)(va << 7) >> 7 != (s64)va || !e->ops->get_cr)
 		return false;
 	return !e->ops->get_cr(e, 4, &cr4) && (cr4 & CR4_LA57);
