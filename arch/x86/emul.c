@@ -61,6 +61,20 @@ static int walk_page(struct umbra_emul *e, u64 gva, unsigned int access, gpa_t *
 	}
 }
 
+/*
+ * The processor has translated the access that it could not make; of the first access
+ * of an instruction that has one, this is the translation.
+ */
+static bool is_exits(struct umbra_x86_emul *ctx, u64 gva, unsigned int access, gpa_t *gpa)
+{
+	bool same = ctx->exit_access == access &&
+		    offset_in_page(ctx->exit_gpa) == offset_in_page(gva);
+
+	ctx->exit_access = UMBRA_EMUL_NO_ACCESS;
+	*gpa = ctx->exit_gpa;
+	return same;
+}
+
 /* A string goes through many pages: the newest translations stay. */
 static int translate(struct umbra_emul *e, u64 gva, unsigned int access, gpa_t *gpa)
 {
@@ -76,7 +90,7 @@ static int translate(struct umbra_emul *e, u64 gva, unsigned int access, gpa_t *
 			return UMBRA_EMUL_OK;
 		}
 	}
-	r = walk_page(e, gva, access, gpa);
+	r = is_exits(ctx, gva, access, gpa) ? UMBRA_EMUL_OK : walk_page(e, gva, access, gpa);
 	if (!r) {
 		page = &ctx->pages[ctx->nr_pages++ % UMBRA_EMUL_PAGES];
 		page->page = gva & PAGE_MASK;
@@ -639,6 +653,8 @@ static int emul_once(struct umbra_x86_emul *ctx)
 	if (!ctx->decoded) {
 		emul_begin(vcpu, false);
 		result = umbra_decode(&ctx->e);
+		if (result || !umbra_one_access(&ctx->e))
+			ctx->exit_access = UMBRA_EMUL_NO_ACCESS;
 	}
 	umbra_io_begin(vcpu);
 	if (!result)
@@ -681,6 +697,26 @@ int umbra_emulate_insn(struct umbra_vcpu *vcpu)
 {
 	vcpu->stat.insn_emulation++;
 	umbra_emul_forget(vcpu);
+	vcpu->arch.emul->exit_access = UMBRA_EMUL_NO_ACCESS;
+	return emulate(vcpu);
+}
+
+/**
+ * umbra_emulate_access() - emulate the instruction at RIP, stopped at an access
+ * @vcpu: the vCPU, outside the inner section; may sleep
+ * @gpa: where the processor wanted to go with data
+ * @write: what for
+ *
+ * Return: as umbra_emulate_insn().
+ */
+int umbra_emulate_access(struct umbra_vcpu *vcpu, gpa_t gpa, bool write)
+{
+	struct umbra_x86_emul *ctx = vcpu->arch.emul;
+
+	vcpu->stat.insn_emulation++;
+	umbra_emul_forget(vcpu);
+	ctx->exit_gpa = gpa;
+	ctx->exit_access = write ? UMBRA_ACCESS_WRITE : UMBRA_ACCESS_READ;
 	return emulate(vcpu);
 }
 

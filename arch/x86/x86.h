@@ -202,6 +202,7 @@ int umbra_emul_vcpu_init(struct umbra_vcpu *vcpu);
 void umbra_emul_vcpu_destroy(struct umbra_vcpu *vcpu);
 void umbra_emul_forget(struct umbra_vcpu *vcpu);
 int umbra_emulate_insn(struct umbra_vcpu *vcpu);
+int umbra_emulate_access(struct umbra_vcpu *vcpu, gpa_t gpa, bool write);
 int umbra_emulate_again(struct umbra_vcpu *vcpu);
 int umbra_skip_insn(struct umbra_vcpu *vcpu, bool atomic);
 int umbra_report_emulation(struct umbra_vcpu *vcpu, const u8 *insn, unsigned int len);

@@ -511,6 +511,16 @@ int umbra_decode(struct umbra_emul *e)
 	return check_legal(e);
 }
 
+/* Segment loads read a descriptor as well; stack instructions and CALL have F_D64, F_NEAR. */
+bool umbra_one_access(const struct umbra_emul *e)
+{
+	unsigned int kinds = BIT(F_SRC_KIND(e->flags)) | BIT(F_DST_KIND(e->flags));
+
+	if (e->flags & (F_D64 | F_NEAR) || e->desc->exec == umbra_em_mov_to_seg)
+		return false;
+	return kinds & (BIT(OP_RM) | BIT(OP_RM8) | BIT(OP_RM16) | BIT(OP_RM32) | BIT(OP_MOFFS));
+}
+
 unsigned int umbra_insn_length(const u8 *insn, unsigned int valid,
 			       enum umbra_emul_mode mode)
 {
