@@ -10,7 +10,7 @@ native_tests()
 	local program begin seconds=$((${LONG:-0} ? 3600 : 300)) dir=$RESULTS/native
 
 	mkdir -p "$dir"
-	for program in emulator_test rules_test; do
+	for program in emulator_test real_mode_test rules_test; do
 		wanted "$program" || continue
 		begin=$(date +%s)
 		UMBRA_TEST_LONG=${LONG:-0} timeout -k 5 "$seconds" "$PROGRAMS/emulator/$program" \
