@@ -438,6 +438,12 @@ static void prepare_memory(struct builder *b)
 
 	for (i = 0; i < 8; i++)
 		words[i] = interesting();
+	/* The quotient that is just too large: the smallest number by -1. */
+	if (b->form->flags & T_DIV && one_in(8)) {
+		words[0] = -1ULL;
+		r->gpr[RAX] = -1ULL << (8 * b->op_bytes - 1);
+		r->gpr[RDX] = -1ULL;
+	}
 	if (b->form->flags & T_INDIRECT && !one_in(8)) {
 		words[0] = code;
 		if (b->base != RSP && b->form->op != 0xff)

@@ -598,6 +598,8 @@ TEST(locked_access_lost)
 	EXPECT_EQ(CODE, guest.e.rip);
 	EXPECT_EQ(2, guest.e.rflags);
 	EXPECT_EQ(UMBRA_EMUL_RETRY, RUN("\x87\x03"));		/* xchg is always locked */
+	EXPECT_EQ(UMBRA_EMUL_RETRY, RUN("\xf0\x0f\xab\x03"));	/* lock bts [rbx], eax */
+	EXPECT_EQ(UMBRA_EMUL_RETRY, RUN("\xf0\x48\x0f\xc7\x0b"));	/* cmpxchg16b */
 	guest.lose_race = false;
 	EXPECT_EQ(UMBRA_EMUL_OK, RUN("\xf0\xff\x03"));
 	EXPECT_EQ(1, guest_load(DATA, 4));
