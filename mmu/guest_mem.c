@@ -90,29 +90,3 @@ int umbra_guest_write(struct umbra_mmu *mmu, gpa_t gpa, const void *data,
 	}
 	return 0;
 }
-
-/**
- * umbra_guest_read_atomic() - read guest memory that the host has present
- * @mmu: the MMU
- * @gpa: guest physical address
- * @data: filled in
- * @len: bytes, within one page
- *
- * Never sleeps; preemption may be off. Return: 0; -EFAULT when
- * umbra_guest_read() must be asked.
- */
-int umbra_guest_read_atomic(struct umbra_mmu *mmu, gpa_t gpa, void *data,
-			    size_t len)
-{
-	struct umbra_memslot *slot;
-	size_t n = len;
-	void __user *from = locate(mmu, gpa, &n, &slot);
-	unsigned long left;
-
-	if (!from || n != len)
-		return -EFAULT;
-	pagefault_disable();
-	left = __copy_from_user_inatomic(data, from, len);
-	pagefault_enable();
-	return left ? -EFAULT : 0;
-}

@@ -61,6 +61,20 @@ static int walk_page(struct umbra_emul *e, u64 gva, unsigned int access, gpa_t *
 	}
 }
 
+/*
+ * The processor has translated the access that it could not make; of the first access
+ * of an instruction that has one, this is the translation.
+ */
+static bool is_exits(struct umbra_x86_emul *ctx, u64 gva, unsigned int access, gpa_t *gpa)
+{
+	bool same = ctx->exit_access == access &&
+		    offset_in_page(ctx->exit_gpa) == offset_in_page(gva);
+
+	ctx->exit_access = UMBRA_EMUL_NO_ACCESS;
+	*gpa = ctx->exit_gpa;
+	return same;
+}
+
 /* A string goes through many pages: the newest translations stay. */
 static int translate(struct umbra_emul *e, u64 gva, unsigned int access, gpa_t *gpa)
 {
@@ -76,7 +90,7 @@ static int translate(struct umbra_emul *e, u64 gva, unsigned int access, gpa_t *
 			return UMBRA_EMUL_OK;
 		}
 	}
-	r = walk_page(e, gva, access, gpa);
+	r = is_exits(ctx, gva, access, gpa) ? UMBRA_EMUL_OK : walk_page(e, gva, access, gpa);
 	if (!r) {
 		page = &ctx->pages[ctx->nr_pages++ % UMBRA_EMUL_PAGES];
 		page->page = gva & PAGE_MASK;
@@ -144,22 +158,44 @@ static int write_phys(struct umbra_emul *e, gpa_t gpa, const void *val,
 	return mmio_pieces(vcpu, gpa, (void *)val, bytes, true);
 }
 
+/*
+ * Instruction bytes inside a page. A copy of unknown size has its checks and its loop;
+ * most often 16 bytes are there for the 15 that are wanted.
+ */
+static __always_inline int copy_insn(void *val, void __user *hva, unsigned int bytes)
+{
+	u64 __user *from = hva;
+	u64 words[2];
+
+	if (unlikely(bytes != UMBRA_EMUL_INSN_MAX ||
+		     offset_in_page(hva) > PAGE_SIZE - sizeof(words)))
+		return __copy_from_user_inatomic(val, hva, bytes) ? -EFAULT : 0;
+	if (__get_user(words[0], from) || __get_user(words[1], from + 1))
+		return -EFAULT;
+	memcpy(val, words, UMBRA_EMUL_INSN_MAX);
+	return 0;
+}
+
 static int em_fetch(struct umbra_emul *e, u64 gva, void *val, unsigned int bytes)
 {
 	struct umbra_x86_emul *ctx = ctx_of(e);
-	struct umbra_mmu *mmu = &ctx->vcpu->vm->mmu;
+	struct umbra_memslot *slot;
 	gpa_t gpa;
+	void __user *hva;
 	int r = walk_page(e, gva, UMBRA_ACCESS_FETCH, &gpa);
 
 	if (r)
 		return r;
-	if (!is_memory(ctx->vcpu, gpa, UMBRA_ACCESS_READ))
+	slot = umbra_memslots_find(umbra_mmu_slots(&ctx->vcpu->vm->mmu), gpa >> PAGE_SHIFT);
+	if (!slot)
 		return UMBRA_EMUL_UNHANDLEABLE;
-	if (ctx->atomic) {
-		ctx->sleep = umbra_guest_read_atomic(mmu, gpa, val, bytes);
-		return ctx->sleep ? UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
-	}
-	return umbra_guest_read(mmu, gpa, val, bytes) ? host_gone(e) : UMBRA_EMUL_OK;
+	hva = (void __user *)umbra_slot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa);
+	if (!ctx->atomic)
+		return copy_insn(val, hva, bytes) ? host_gone(e) : UMBRA_EMUL_OK;
+	pagefault_disable();
+	ctx->sleep = copy_insn(val, hva, bytes);
+	pagefault_enable();
+	return ctx->sleep ? UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
 }
 
 static int em_read(struct umbra_emul *e, u64 gva, void *val, unsigned int bytes,
@@ -206,6 +242,26 @@ static int em_probe(struct umbra_emul *e, u64 gva, unsigned int bytes,
 	__try_cmpxchg_user((type __user *)(hva), &cmpxchg_old, cmpxchg_new, fault); \
 })
 
+/* The kernel has this for 8 bytes at most. */
+static int cmpxchg16_hva(void __user *hva, const u64 *old, const u64 *new)
+{
+	u64 low = old[0], high = old[1];
+	int err = -EFAULT;
+	bool equal;
+
+	if (!user_access_begin(hva, 16))
+		return err;
+	asm volatile("1: lock cmpxchg16b (%[hva])\n"
+		     "   movl $0, %[err]\n"
+		     "2:\n"
+		     _ASM_EXTABLE_UA(1b, 2b)
+		     : "=@ccz" (equal), "+a" (low), "+d" (high), [err] "+r" (err)
+		     : [hva] "r" (hva), "b" (new[0]), "c" (new[1])
+		     : "memory");
+	user_access_end();
+	return err ?: !equal;
+}
+
 static int cmpxchg_hva(void __user *hva, const void *old, const void *new,
 		       unsigned int bytes)
 {
@@ -218,6 +274,8 @@ static int cmpxchg_hva(void __user *hva, const void *old, const void *new,
 		return CMPXCHG_USER(u32, hva, old, new);
 	case 8:
 		return CMPXCHG_USER(u64, hva, old, new);
+	case 16:
+		return cmpxchg16_hva(hva, old, new);
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -595,6 +653,8 @@ static int emul_once(struct umbra_x86_emul *ctx)
 	if (!ctx->decoded) {
 		emul_begin(vcpu, false);
 		result = umbra_decode(&ctx->e);
+		if (result || !umbra_one_access(&ctx->e))
+			ctx->exit_access = UMBRA_EMUL_NO_ACCESS;
 	}
 	umbra_io_begin(vcpu);
 	if (!result)
@@ -637,6 +697,26 @@ int umbra_emulate_insn(struct umbra_vcpu *vcpu)
 {
 	vcpu->stat.insn_emulation++;
 	umbra_emul_forget(vcpu);
+	vcpu->arch.emul->exit_access = UMBRA_EMUL_NO_ACCESS;
+	return emulate(vcpu);
+}
+
+/**
+ * umbra_emulate_access() - emulate the instruction at RIP, stopped at an access
+ * @vcpu: the vCPU, outside the inner section; may sleep
+ * @gpa: where the processor wanted to go with data
+ * @write: what for
+ *
+ * Return: as umbra_emulate_insn().
+ */
+int umbra_emulate_access(struct umbra_vcpu *vcpu, gpa_t gpa, bool write)
+{
+	struct umbra_x86_emul *ctx = vcpu->arch.emul;
+
+	vcpu->stat.insn_emulation++;
+	umbra_emul_forget(vcpu);
+	ctx->exit_gpa = gpa;
+	ctx->exit_access = write ? UMBRA_ACCESS_WRITE : UMBRA_ACCESS_READ;
 	return emulate(vcpu);
 }
 

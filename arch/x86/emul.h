@@ -8,6 +8,9 @@
 
 #include "walk.h"
 
+/* struct umbra_x86_emul.exit_access: not known, or used up */
+#define UMBRA_EMUL_NO_ACCESS	~0U
+
 /* Pages that one instruction can touch with data, two for each operand. */
 #define UMBRA_EMUL_PAGES 4
 
@@ -32,6 +35,9 @@ struct umbra_emul_page {
  * @atomic: do not sleep; only decoding, then
  * @sleep: @atomic was in the way
  * @err: errno for KVM_RUN: the host has no memory behind the guest's
+ * @exit_access: UMBRA_ACCESS_* of the access that the processor stopped at, or
+ *	UMBRA_EMUL_NO_ACCESS
+ * @exit_gpa: where it went
  * @walk: result of the last walk
  * @nr_pages: translations in @pages: as in a TLB, one instruction makes them once
  * @pages: the translations
@@ -43,6 +49,8 @@ struct umbra_x86_emul {
 	bool atomic;
 	bool sleep;
 	int err;
+	unsigned int exit_access;
+	gpa_t exit_gpa;
 	struct umbra_walk walk;
 	unsigned int nr_pages;
 	struct umbra_emul_page pages[UMBRA_EMUL_PAGES];

@@ -237,16 +237,11 @@ int umbra_set_xcr0(struct umbra_vcpu *vcpu, u64 xcr0)
 
 enum umbra_emul_mode umbra_cpu_mode(struct umbra_vcpu *vcpu)
 {
-	struct kvm_segment cs;
-
 	if (!(vcpu->arch.cr0 & X86_CR0_PE))
 		return UMBRA_EMUL_REAL;
 	if (vcpu->arch.rflags & X86_EFLAGS_VM)
 		return UMBRA_EMUL_VM86;
-	umbra_backend->get_segment(vcpu, UMBRA_SEG_CS, &cs);
-	if (umbra_long_mode(vcpu) && cs.l)
-		return UMBRA_EMUL_LONG64;
-	return cs.db ? UMBRA_EMUL_PROT32 : UMBRA_EMUL_PROT16;
+	return umbra_backend->code_mode(vcpu);
 }
 
 static void get_regs(struct umbra_vcpu *vcpu, struct kvm_regs *r)

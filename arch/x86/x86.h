@@ -61,6 +61,7 @@ enum umbra_verdict {
  * @exit_slow: serve the exit; may sleep; not in the inner section
  * @get_segment, @set_segment, @get_dt, @set_dt: hidden parts included
  * @cpl: current privilege level
+ * @code_mode: one of the modes that are left to CS.L and CS.D in protected mode
  * @linear_rip: linear address of the current instruction
  * @sync_cr: arch.cr0, cr2, cr3, cr4 or efer was changed
  * @sync_dr: arch.dr6 or dr7 was changed
@@ -94,6 +95,7 @@ struct umbra_x86_backend {
 	void (*get_dt)(struct umbra_vcpu *vcpu, bool idt, struct kvm_dtable *val);
 	void (*set_dt)(struct umbra_vcpu *vcpu, bool idt, const struct kvm_dtable *val);
 	u8 (*cpl)(struct umbra_vcpu *vcpu);
+	enum umbra_emul_mode (*code_mode)(struct umbra_vcpu *vcpu);
 	u64 (*linear_rip)(struct umbra_vcpu *vcpu);
 	void (*sync_cr)(struct umbra_vcpu *vcpu);
 	void (*sync_dr)(struct umbra_vcpu *vcpu);
@@ -200,6 +202,7 @@ int umbra_emul_vcpu_init(struct umbra_vcpu *vcpu);
 void umbra_emul_vcpu_destroy(struct umbra_vcpu *vcpu);
 void umbra_emul_forget(struct umbra_vcpu *vcpu);
 int umbra_emulate_insn(struct umbra_vcpu *vcpu);
+int umbra_emulate_access(struct umbra_vcpu *vcpu, gpa_t gpa, bool write);
 int umbra_emulate_again(struct umbra_vcpu *vcpu);
 int umbra_skip_insn(struct umbra_vcpu *vcpu, bool atomic);
 int umbra_report_emulation(struct umbra_vcpu *vcpu, const u8 *insn, unsigned int len);

@@ -295,6 +295,15 @@ struct umbra_emul {
 int umbra_decode(struct umbra_emul *e);
 
 /**
+ * umbra_one_access() - does it access memory with data at one address only?
+ * @e: context, decoded
+ *
+ * Return: true for those that read, write or change one plain operand; false also for
+ * some that do no more than that.
+ */
+bool umbra_one_access(const struct umbra_emul *e);
+
+/**
  * umbra_emulate() - execute the instruction that umbra_decode() took apart
  * @e: context, decoded with UMBRA_EMUL_OK and unchanged since; may be executed
  *     again until the result is UMBRA_EMUL_OK

@@ -313,8 +313,6 @@ int umbra_guest_write(struct umbra_mmu *mmu, gpa_t gpa, const void *data,
 		      size_t len);
 void umbra_guest_written(struct umbra_mmu *mmu, struct umbra_memslot *slot, gpa_t gpa,
 			 size_t len);
-int umbra_guest_read_atomic(struct umbra_mmu *mmu, gpa_t gpa, void *data,
-			    size_t len);
 
 /* mmu/audit.c */
 int umbra_audit(struct umbra_mmu *mmu, struct umbra_audit *out);

@@ -2,21 +2,16 @@
 /*
  * BMI1, BMI2, ADX and CRC32: the integer instructions of maps 0F 38 and 0F 3A.
  *
- * Those with VEX take a further register from VEX.vvvv, and VEX.L must be clear.
+ * Those with VEX take a further register from VEX.vvvv.
  * Flags that the manuals leave undefined (AF, PF, and for BEXTR SF) stay.
  */
 #include <linux/kernel.h>
 
 #include "internal.h"
 
-static int check_vex_l(struct umbra_emul *e)
-{
-	return e->vex_l == 32 ? emul_ud(e) : 0;
-}
-
 static u64 read_v(const struct umbra_emul *e)
 {
-	return umbra_reg_read(e, e->vex_v, e->op_bytes);
+	return umbra_reg_read(e, emul_vex_reg(e), e->op_bytes);
 }
 
 /* What ANDN, BLSR and their kin have in common; OF is cleared. */
@@ -32,17 +27,14 @@ UMBRA_EM(andn)
 {
 	e->dst.val = ~read_v(e) & e->src.val;
 	set_flags(e, e->dst.val, false);
-	return check_vex_l(e);
+	return 0;
 }
 
 /* 0F 38 F3: /1 BLSR, /2 BLSMSK, /3 BLSI; the destination is VEX.vvvv */
 UMBRA_EM(bls)
 {
 	u64 a = e->src.val, r;
-	int ret = check_vex_l(e);
 
-	if (ret)
-		return ret;
 	switch (e->modrm >> 3 & 7) {
 	case 1:
 		r = a & (a - 1);
@@ -55,7 +47,7 @@ UMBRA_EM(bls)
 		break;
 	}
 	set_flags(e, r, !a == ((e->modrm >> 3 & 7) != 3));
-	umbra_reg_write(e, e->vex_v, r, e->op_bytes);
+	umbra_reg_write(e, emul_vex_reg(e), r, e->op_bytes);
 	return 0;
 }
 
@@ -67,7 +59,7 @@ UMBRA_EM(bzhi)
 	if (n < bits)
 		e->dst.val &= BIT_ULL(n) - 1;
 	set_flags(e, e->dst.val, n >= bits);
-	return check_vex_l(e);
+	return 0;
 }
 
 UMBRA_EM(bextr)
@@ -82,7 +74,7 @@ UMBRA_EM(bextr)
 	emul_set_flag(e, FL_CF, false);
 	emul_set_flag(e, FL_OF, false);
 	e->dst.val = r;
-	return check_vex_l(e);
+	return 0;
 }
 
 /* PDEP spreads the low bits over the mask, PEXT gathers them; 64 turns at most. */
@@ -96,7 +88,7 @@ UMBRA_EM(pdep)
 		val >>= 1;
 	}
 	e->dst.val = r;
-	return check_vex_l(e);
+	return 0;
 }
 
 UMBRA_EM(pext)
@@ -109,19 +101,16 @@ UMBRA_EM(pext)
 		bit <<= 1;
 	}
 	e->dst.val = r;
-	return check_vex_l(e);
+	return 0;
 }
 
 /* The upper half goes to ModRM.reg, written last, the lower to VEX.vvvv. */
 UMBRA_EM(mulx)
 {
 	__uint128_t r = umbra_reg_read(e, RDX, e->op_bytes);
-	int ret = check_vex_l(e);
 
-	if (ret)
-		return ret;
 	r *= e->src.val;
-	umbra_reg_write(e, e->vex_v, (u64)r, e->op_bytes);
+	umbra_reg_write(e, emul_vex_reg(e), (u64)r, e->op_bytes);
 	e->dst.val = (u64)(r >> (8 * e->op_bytes));
 	return 0;
 }
@@ -129,20 +118,20 @@ UMBRA_EM(mulx)
 UMBRA_EM(shlx)
 {
 	e->dst.val = e->src.val << (read_v(e) & (8 * e->op_bytes - 1));
-	return check_vex_l(e);
+	return 0;
 }
 
 UMBRA_EM(shrx)
 {
 	e->dst.val = e->src.val >> (read_v(e) & (8 * e->op_bytes - 1));
-	return check_vex_l(e);
+	return 0;
 }
 
 UMBRA_EM(sarx)
 {
 	e->dst.val = emul_sext(e->src.val, e->op_bytes) >>
 		     (read_v(e) & (8 * e->op_bytes - 1));
-	return check_vex_l(e);
+	return 0;
 }
 
 UMBRA_EM(rorx)
@@ -152,7 +141,7 @@ UMBRA_EM(rorx)
 	e->dst.val = e->src.val;
 	if (n)
 		e->dst.val = e->src.val >> n | e->src.val << (bits - n);
-	return e->vex_v ? emul_ud(e) : check_vex_l(e);
+	return 0;
 }
 
 /* ADCX adds with CF and changes only CF, ADOX the same with OF. */

@@ -418,6 +418,19 @@ static int decode_immediate(struct umbra_emul *e)
 	}
 }
 
+/* CR0, 2, 3, 4, 8 and DR0 to 7. AMD reaches CR8 outside of 64-bit mode as LOCK MOV CR0. */
+static bool is_system_register(const struct umbra_emul *e)
+{
+	unsigned int nr = emul_modrm_reg(e);
+	bool lock = e->prefixes & P_LOCK;
+
+	if (e->opcode & 1)
+		return nr < 8 && !lock;
+	if (lock)
+		return !nr && !e->intel;
+	return nr == 0 || (nr >= 2 && nr <= 4) || nr == 8;
+}
+
 /* What is illegal in this mode or with these prefixes. */
 static int check_legal(struct umbra_emul *e)
 {
@@ -432,14 +445,13 @@ static int check_legal(struct umbra_emul *e)
 	if ((f & F_MODRM) && !(f & F_MODREG) && (f & (F_MEM | F_REG)) &&
 	    !!(f & F_MEM) != emul_modrm_mem(e))
 		return emul_ud(e);
-	if ((f & F_VEX_ONLY) && !(e->prefixes & P_VEX))
+	/* BMI has no long vectors, and RORX, alone in map 3, no third operand. */
+	if ((f & F_VEX_ONLY) && (!(e->prefixes & P_VEX) || e->vex_l == 32 ||
+				 (e->map == 3 && e->vex_v)))
 		return emul_ud(e);
-	if (!(e->prefixes & P_LOCK))
-		return 0;
-	/* AMD reaches CR8 outside of 64-bit mode as LOCK MOV CR0. */
-	if ((f & F_MODREG) && e->opcode < 0x23 && !(e->opcode & 1) && !e->intel)
-		return 0;
-	if (!(f & F_LOCK) || !emul_modrm_mem(e))
+	if (f & F_MODREG)
+		return is_system_register(e) ? 0 : emul_ud(e);
+	if ((e->prefixes & P_LOCK) && (!(f & F_LOCK) || !emul_modrm_mem(e)))
 		return emul_ud(e);
 	return 0;
 }
@@ -497,6 +509,16 @@ int umbra_decode(struct umbra_emul *e)
 	if (ret)
 		return ret;
 	return check_legal(e);
+}
+
+/* Segment loads read a descriptor as well; stack instructions and CALL have F_D64, F_NEAR. */
+bool umbra_one_access(const struct umbra_emul *e)
+{
+	unsigned int kinds = BIT(F_SRC_KIND(e->flags)) | BIT(F_DST_KIND(e->flags));
+
+	if (e->flags & (F_D64 | F_NEAR) || e->desc->exec == umbra_em_mov_to_seg)
+		return false;
+	return kinds & (BIT(OP_RM) | BIT(OP_RM8) | BIT(OP_RM16) | BIT(OP_RM32) | BIT(OP_MOFFS));
 }
 
 unsigned int umbra_insn_length(const u8 *insn, unsigned int valid,

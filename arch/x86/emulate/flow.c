@@ -79,9 +79,13 @@ static int call(struct umbra_emul *e, u64 target)
 	struct umbra_stack st;
 	int ret;
 
-	/* As hardware does it: a bad target faults after the push was written. */
+	/* With a bad target Intel has written the stack already, AMD only looked at it. */
 	umbra_stack_begin(e, &st);
-	ret = umbra_push(e, &st, back, e->op_bytes) ?: jump(e, target);
+	if (e->intel)
+		ret = umbra_push(e, &st, back, e->op_bytes) ?: jump(e, target);
+	else
+		ret = umbra_push_probe(e, &st, e->op_bytes) ?: jump(e, target) ?:
+		      umbra_push(e, &st, back, e->op_bytes);
 	if (!ret)
 		umbra_stack_commit(e, &st);
 	return ret;

@@ -154,11 +154,13 @@ enum {
 	VEC_NP = 11,
 	VEC_SS = 12,
 	VEC_GP = 13,
+	VEC_AC = 17,
 };
 
 #define CR0_PE		BIT(0)
 #define CR0_EM		BIT(2)
 #define CR0_TS		BIT(3)
+#define CR0_AM		BIT(18)
 #define CR4_TSD		BIT(2)
 #define CR4_OSFXSR	BIT(9)
 #define CR4_UMIP	BIT(11)
@@ -201,6 +203,12 @@ static inline unsigned int emul_modrm_rm(const struct umbra_emul *e)
 	return (e->modrm & 7) | (e->rex & REX_B) << 3;
 }
 
+/* The register in VEX.vvvv; there are eight outside of 64-bit mode. */
+static inline unsigned int emul_vex_reg(const struct umbra_emul *e)
+{
+	return e->vex_v & (emul_long(e) ? 15 : 7);
+}
+
 /* All ones in the low @bytes (1 to 8) bytes. */
 static inline u64 emul_mask(unsigned int bytes)
 {
@@ -235,7 +243,7 @@ const struct umbra_insn_desc *umbra_insn_0f3a(u8 opcode);
 u64 umbra_reg_read(const struct umbra_emul *e, unsigned int reg, unsigned int bytes);
 void umbra_reg_write(struct umbra_emul *e, unsigned int reg, u64 val, unsigned int bytes);
 u64 umbra_effective_address(const struct umbra_emul *e);
-bool umbra_canonical(struct umbra_emul *e, u64 va);
+bool umbra_canonical57(struct umbra_emul *e, u64 va);
 int umbra_linearize(struct umbra_emul *e, unsigned int seg, u64 offset,
 		    unsigned int bytes, unsigned int access, u64 *linear);
 int umbra_mem_read(struct umbra_emul *e, unsigned int seg, u64 offset, void *val,
@@ -249,6 +257,12 @@ int umbra_linear_write(struct umbra_emul *e, u64 linear, u64 val,
 int umbra_operand_load(struct umbra_emul *e, struct umbra_operand *op,
 		       unsigned int kind, bool load, bool write);
 int umbra_operand_store(struct umbra_emul *e, struct umbra_operand *op, bool locked);
+
+/* CR4.LA57 is looked at only for addresses where it matters. */
+static inline bool umbra_canonical(struct umbra_emul *e, u64 va)
+{
+	return likely(emul_sext(va, 6) == (s64)va) || umbra_canonical57(e, va);
+}
 
 /* segment.c */
 int umbra_load_segment(struct umbra_emul *e, unsigned int seg, u16 selector);
@@ -331,8 +345,8 @@ UMBRA_EM(in); UMBRA_EM(out);
 /* system.c */
 UMBRA_EM(mov_from_cr); UMBRA_EM(mov_to_cr); UMBRA_EM(mov_from_dr);
 UMBRA_EM(mov_to_dr); UMBRA_EM(clts); UMBRA_EM(lmsw); UMBRA_EM(smsw);
-UMBRA_EM(load_dt); UMBRA_EM(store_dt); UMBRA_EM(invlpg); UMBRA_EM(hlt);
-UMBRA_EM(cpuid); UMBRA_EM(rdmsr); UMBRA_EM(wrmsr); UMBRA_EM(rdtsc);
+UMBRA_EM(load_dt); UMBRA_EM(store_dt); UMBRA_EM(invlpg); UMBRA_EM(flush_line);
+UMBRA_EM(hlt); UMBRA_EM(cpuid); UMBRA_EM(rdmsr); UMBRA_EM(wrmsr); UMBRA_EM(rdtsc);
 UMBRA_EM(rdtscp); UMBRA_EM(xsetbv); UMBRA_EM(swapgs); UMBRA_EM(cli);
 UMBRA_EM(sti); UMBRA_EM(store_sel);
 

@@ -52,19 +52,11 @@ u64 umbra_effective_address(const struct umbra_emul *e)
 	return ea & emul_mask(e->ad_bytes);
 }
 
-/**
- * umbra_canonical() - is a linear address canonical?
- * @e: context
- * @va: linear address
- *
- * CR4.LA57 is looked at only for addresses where it matters.
- */
-bool umbra_canonical(struct umbra_emul *e, u64 va)
+/* Is an address canonical with 57 bits, and are there so many? */
+bool umbra_canonical57(struct umbra_emul *e, u64 va)
 {
 	u64 cr4;
 
-	if (emul_sext(va, 6) == (s64)va)
-		return true;
 	if ((s64)(va << 7) >> 7 != (s64)va || !e->ops->get_cr)
 		return false;
 	return !e->ops->get_cr(e, 4, &cr4) && (cr4 & CR4_LA57);
@@ -80,14 +72,37 @@ static bool segment_allows(const struct kvm_segment *s, unsigned int access)
 	return !(access & UMBRA_ACCESS_WRITE) || (s->type & 2);
 }
 
-static bool inside_limit(const struct kvm_segment *s, u64 offset, unsigned int bytes)
+static bool inside_limit(const struct umbra_emul *e, const struct kvm_segment *s,
+			 u64 offset, unsigned int bytes)
 {
 	u64 last = offset + bytes - 1;
 
 	if (s->s && (s->type & 12) == 4)	/* data, expands down */
 		return offset > s->limit && last <= (s->db ? 0xffffffffULL : 0xffff);
-	/* A segment of 4 GiB has no end: the address wraps. */
-	return last <= s->limit || s->limit == 0xffffffff;
+	/* A segment of 4 GiB has no end for Intel: the address wraps. */
+	return last <= s->limit || (e->intel && s->limit == 0xffffffff);
+}
+
+/*
+ * User mode may have alignment checked, of 32 bytes to 16. Intel does that after #PF,
+ * AMD before.
+ */
+static int check_alignment(struct umbra_emul *e, u64 linear, unsigned int bytes,
+			   unsigned int access)
+{
+	u64 cr0;
+	int ret;
+
+	if (likely(!(e->rflags & FL_AC) || e->cpl != 3) ||
+	    !(linear & (min_t(unsigned int, bytes, 16) - 1)))
+		return 0;
+	if (!e->ops->get_cr || !e->ops->probe)
+		return UMBRA_EMUL_UNHANDLEABLE;
+	ret = e->ops->get_cr(e, 0, &cr0);
+	if (ret || !(cr0 & CR0_AM))
+		return ret;
+	ret = e->intel ? e->ops->probe(e, linear, bytes, access) : 0;
+	return ret ?: umbra_emul_fault(e, VEC_AC, true, 0);
 }
 
 /**
@@ -99,7 +114,7 @@ static bool inside_limit(const struct kvm_segment *s, u64 offset, unsigned int b
  * @access: UMBRA_ACCESS_READ or UMBRA_ACCESS_WRITE
  * @linear: result, also with a fault
  *
- * Return: 0, or UMBRA_EMUL_FAULT: #SS(0) for the stack segment, else #GP(0).
+ * Return: 0, or UMBRA_EMUL_FAULT: #SS(0) for the stack segment, else #GP(0); #AC(0).
  */
 int umbra_linearize(struct umbra_emul *e, unsigned int seg, u64 offset,
 		    unsigned int bytes, unsigned int access, u64 *linear)
@@ -114,13 +129,13 @@ int umbra_linearize(struct umbra_emul *e, unsigned int seg, u64 offset,
 		*linear = offset;
 		if (umbra_canonical(e, offset) &&
 		    umbra_canonical(e, offset + bytes - 1))
-			return 0;
+			return check_alignment(e, offset, bytes, access);
 	} else {
 		e->ops->get_segment(e, seg, &s);
 		*linear = (u32)(s.base + offset);
 		if ((emul_8086(e) || segment_allows(&s, access)) &&
-		    inside_limit(&s, offset, bytes))
-			return 0;
+		    inside_limit(e, &s, offset, bytes))
+			return check_alignment(e, *linear, bytes, access);
 	}
 	return umbra_emul_fault(e, seg == UMBRA_SEG_SS ? VEC_SS : VEC_GP, true, 0);
 }

@@ -70,7 +70,7 @@ static int vec_copy(struct umbra_emul *e, unsigned int dst, unsigned int src,
 
 	ret = e->ops->get_vec(e, src, from, width);
 	if (!ret && bytes < 16 && e->opcode <= 0x11)
-		ret = e->ops->get_vec(e, vex ? e->vex_v : dst, to, 16);
+		ret = e->ops->get_vec(e, vex ? emul_vex_reg(e) : dst, to, 16);
 	if (ret)
 		return ret;
 	memcpy(to, from, bytes);
@@ -135,7 +135,7 @@ UMBRA_EM(vec_half_load)
 	ret = check_vex(e, true, true) ?:
 	      check_usable(e) ?:
 	      vec_address(e, 8, UMBRA_ACCESS_READ, &linear) ?:
-	      e->ops->get_vec(e, vex ? e->vex_v : emul_modrm_reg(e), buf, 16) ?:
+	      e->ops->get_vec(e, vex ? emul_vex_reg(e) : emul_modrm_reg(e), buf, 16) ?:
 	      e->ops->read(e, linear, buf + (e->opcode == 0x16 ? 8 : 0), 8,
 			   UMBRA_ACCESS_READ);
 	return ret ?: e->ops->set_vec(e, emul_modrm_reg(e), buf, 16, vex);

@@ -4,9 +4,10 @@
  *
  * Each iteration is committed on its own, so that a fault, an exit to userspace
  * or a signal in the middle leaves the registers at the iteration that is next,
- * as the architecture wants it (SDM volume 2, REP). RFLAGS stay those before the
- * instruction until CMPS or SCAS is through: they are no input. A call does at
- * most UMBRA_EMUL_REP_MAX iterations, and one when single-stepping.
+ * as the architecture wants it (SDM volume 2, REP). When CMPS or SCAS is stopped
+ * like this, AMD shows the flags of the last comparison, Intel those before the
+ * instruction. A call does at most UMBRA_EMUL_REP_MAX iterations, and one when
+ * single-stepping.
  */
 #include <linux/kernel.h>
 
@@ -149,6 +150,8 @@ static int repeat(struct umbra_emul *e, struct string_state *st)
 			return ret;
 		advance(e, st);
 		umbra_reg_write(e, RCX, --st->left, e->ad_bytes);
+		if (!e->intel)
+			e->rflags = (e->new_rflags & FL_ARITH) | (e->rflags & ~FL_ARITH);
 		if (e->ops->iteration_done)
 			e->ops->iteration_done(e);
 		if (ends_by_flag(e))

@@ -31,23 +31,17 @@ static int get_msr(struct umbra_emul *e, u32 index, u64 *val)
 }
 
 /* Register number of MOV CR; LOCK reaches CR8 on AMD. */
-static int cr_number(struct umbra_emul *e, unsigned int *nr)
+static unsigned int cr_number(const struct umbra_emul *e)
 {
-	*nr = emul_modrm_reg(e);
-	if (e->prefixes & P_LOCK)
-		*nr |= 8;
-	if (*nr == 1 || (*nr > 4 && *nr != 8))
-		return emul_ud(e);
-	return 0;
+	return e->prefixes & P_LOCK ? 8 : emul_modrm_reg(e);
 }
 
 UMBRA_EM(mov_from_cr)
 {
-	unsigned int nr;
 	u64 val;
 	int ret;
 
-	ret = cr_number(e, &nr) ?: get_cr(e, nr, &val);
+	ret = get_cr(e, cr_number(e), &val);
 	if (!ret)
 		umbra_reg_write(e, emul_modrm_rm(e), val, e->op_bytes);
 	return ret;
@@ -55,10 +49,7 @@ UMBRA_EM(mov_from_cr)
 
 UMBRA_EM(mov_to_cr)
 {
-	unsigned int nr;
-
-	return cr_number(e, &nr) ?:
-	       set_cr(e, nr, umbra_reg_read(e, emul_modrm_rm(e), e->op_bytes));
+	return set_cr(e, cr_number(e), umbra_reg_read(e, emul_modrm_rm(e), e->op_bytes));
 }
 
 UMBRA_EM(mov_from_dr)
@@ -66,8 +57,6 @@ UMBRA_EM(mov_from_dr)
 	u64 val;
 	int ret;
 
-	if (e->rex & REX_R)
-		return emul_ud(e);
 	if (!e->ops->get_dr)
 		return UMBRA_EMUL_UNHANDLEABLE;
 	ret = e->ops->get_dr(e, emul_modrm_reg(e), &val);
@@ -78,8 +67,6 @@ UMBRA_EM(mov_from_dr)
 
 UMBRA_EM(mov_to_dr)
 {
-	if (e->rex & REX_R)
-		return emul_ud(e);
 	if (!e->ops->set_dr)
 		return UMBRA_EMUL_UNHANDLEABLE;
 	return e->ops->set_dr(e, emul_modrm_reg(e),
@@ -194,6 +181,19 @@ UMBRA_EM(invlpg)
 		ea += s.base;
 	}
 	return e->ops->invlpg(e, emul_long(e) ? ea : (u32)ea);
+}
+
+/* CLFLUSH, CLFLUSHOPT, CLWB: nothing to do, but they fault as a load of a byte does. */
+UMBRA_EM(flush_line)
+{
+	u64 linear;
+	int ret;
+
+	if (!e->ops->probe)
+		return UMBRA_EMUL_UNHANDLEABLE;
+	ret = umbra_linearize(e, e->seg, umbra_effective_address(e), 1,
+			      UMBRA_ACCESS_READ, &linear);
+	return ret ?: e->ops->probe(e, linear, 1, UMBRA_ACCESS_READ);
 }
 
 UMBRA_EM(hlt)

@@ -157,26 +157,30 @@ static const struct umbra_insn_desc group11[8] = {
 	I(RM_IMM | F_IMM(Z) | F_WRITE, mov), [7] = X(F_REG | F_IMM(Z)),
 };
 
-/* 0F AE: fences and cache line flushes do nothing that an emulator could miss */
+/* 0F AE: with memory XSAVE and its family and CLFLUSH, with a register fences */
 static const struct umbra_insn_desc group15_mem[8] = {
-	X(0), X(0), X(0), X(0), X(0), X(0), I(0, nop), I(0, nop),
+	X(0), X(0), X(0), X(0), X(0), X(0), X(0), I(0, flush_line),
 };
 
 static const struct umbra_insn_desc group15_reg[8] = {
-	X(0), X(0), X(0), X(0), X(0), I(0, nop), I(0, nop), I(0, nop),
+	[5] = I(0, nop), I(0, nop), I(0, nop),
 };
 
 static const struct umbra_insn_desc group15_mod[2] = {
 	G(0, REG, group15_mem), G(0, REG, group15_reg),
 };
 
-static const struct umbra_insn_desc group15_other[2] = {
-	X(0), X(0),
+/* CLWB and CLFLUSHOPT */
+static const struct umbra_insn_desc group15_66_mem[8] = {
+	[6] = I(0, flush_line), I(0, flush_line),
+};
+
+static const struct umbra_insn_desc group15_66_mod[2] = {
+	G(0, REG, group15_66_mem), X(0),
 };
 
 static const struct umbra_insn_desc group15[4] = {
-	G(0, MOD, group15_mod), G(0, MOD, group15_other),
-	G(0, MOD, group15_other), G(0, MOD, group15_other),
+	G(0, MOD, group15_mod), G(0, MOD, group15_66_mod), X(0), X(0),
 };
 
 /* Vector moves, by mandatory prefix: none, 66, F3, F2 */
@@ -225,8 +229,10 @@ static const struct umbra_insn_desc sse_29[4] = {
 	VSTORE(16, F_ALIGNED), VSTORE(16, F_ALIGNED),
 };
 
+/* AMD has MOVNTSS and MOVNTSD. */
 static const struct umbra_insn_desc sse_2b[4] = {
 	VSTORE(16, F_ALIGNED | F_MEM), VSTORE(16, F_ALIGNED | F_MEM),
+	VSTORE(4, F_MEM), VSTORE(8, F_MEM),
 };
 
 static const struct umbra_insn_desc sse_6e[4] = {
@@ -259,6 +265,11 @@ static const struct umbra_insn_desc sse_f0[4] = {
 
 static const struct umbra_insn_desc sse_38_2a[4] = {
 	[1] = VLOAD(16, F_ALIGNED | F_MEM),
+};
+
+/* EXTRQ and INSERTQ with two immediate bytes; without prefix VMREAD, of no use here */
+static const struct umbra_insn_desc sse_78[4] = {
+	[1] = X(0), [3] = X(0),
 };
 
 /* F3 turns BSF and BSR into TZCNT and LZCNT; POPCNT needs it. */
@@ -409,7 +420,8 @@ const struct umbra_insn_desc umbra_insn_0f[256] = {
 	[0x6e] = G(F_MODRM, PREFIX, sse_6e), G(F_MODRM, PREFIX, sse_6f),
 	[0x70] = X(SSE | F_IMM(U8)), X(SSE | F_IMM(U8)),
 	[0x72] = X(SSE | F_IMM(U8)), X(SSE | F_IMM(U8)),
-	[0x74] = X(SSE), X(SSE), X(SSE), X(0), X(SSE), X(SSE),
+	[0x74] = X(SSE), X(SSE), X(SSE), X(0),
+	[0x78] = G(F_MODRM | F_IMM(16), PREFIX, sse_78), G(F_MODRM, PREFIX, sse_78),
 	[0x7c] = X(SSE), X(SSE),
 	[0x7e] = G(F_MODRM, PREFIX, sse_7e), G(F_MODRM, PREFIX, sse_7f),
 	[0x80 ... 0x8f] = JCC(Z),

@@ -20,6 +20,7 @@
 #define NPF_PRESENT	BIT_ULL(0)
 #define NPF_WRITE	BIT_ULL(1)
 #define NPF_EXEC	BIT_ULL(4)
+#define NPF_FINAL	BIT_ULL(32)	/* of the address itself, not of a guest's table */
 
 /* EXITINFO1 of an IO intercept (APM 15.10.2). */
 #define IOIO_IN		BIT(0)
@@ -234,14 +235,17 @@ static int exit_npf_atomic(struct umbra_vcpu *vcpu)
 static int emulate_access(struct umbra_vcpu *vcpu)
 {
 	const struct vmcb_control_area *control = &svm_vmcb(vcpu)->control;
+	u64 info = control->exit_info_1;
 
 	if (vcpu->arch.event.kind != UMBRA_EVENT_NONE) {
-		u64 data[] = { control->exit_int_info, control->exit_code,
-			       control->exit_info_1, control->exit_info_2 };
+		u64 data[] = { control->exit_int_info, control->exit_code, info,
+			       control->exit_info_2 };
 
 		return umbra_report_internal(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV,
 					     ARRAY_SIZE(data), data);
 	}
+	if (control->exit_code == SVM_EXIT_NPF && (info & (NPF_FINAL | NPF_EXEC)) == NPF_FINAL)
+		return umbra_emulate_access(vcpu, control->exit_info_2, info & NPF_WRITE);
 	return umbra_emulate_insn(vcpu);
 }
 

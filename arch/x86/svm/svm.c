@@ -415,13 +415,20 @@ static u8 svm_cpl(struct umbra_vcpu *vcpu)
 	return svm_vmcb(vcpu)->save.cpl;
 }
 
+static enum umbra_emul_mode svm_code_mode(struct umbra_vcpu *vcpu)
+{
+	u16 attrib = svm_vmcb(vcpu)->save.cs.attrib;
+
+	if ((vcpu->arch.efer & EFER_LMA) && (attrib & UMBRA_SVM_SEG_L))
+		return UMBRA_EMUL_LONG64;
+	return attrib & UMBRA_SVM_SEG_DB ? UMBRA_EMUL_PROT32 : UMBRA_EMUL_PROT16;
+}
+
 static u64 svm_linear_rip(struct umbra_vcpu *vcpu)
 {
-	const struct vmcb_seg *cs = &svm_vmcb(vcpu)->save.cs;
-
-	if ((vcpu->arch.efer & EFER_LMA) && (cs->attrib & UMBRA_SVM_SEG_L))
+	if (svm_code_mode(vcpu) == UMBRA_EMUL_LONG64)
 		return vcpu->arch.rip;
-	return (u32)(cs->base + vcpu->arch.rip);
+	return (u32)(svm_vmcb(vcpu)->save.cs.base + vcpu->arch.rip);
 }
 
 static bool svm_int_shadow(struct umbra_vcpu *vcpu)
@@ -460,6 +467,7 @@ const struct umbra_x86_backend umbra_svm_backend = {
 	.get_dt = umbra_svm_get_dt,
 	.set_dt = umbra_svm_set_dt,
 	.cpl = svm_cpl,
+	.code_mode = svm_code_mode,
 	.linear_rip = svm_linear_rip,
 	.sync_cr = umbra_svm_sync_cr,
 	.sync_dr = umbra_svm_sync_dr,

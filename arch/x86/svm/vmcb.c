@@ -167,7 +167,7 @@ static struct vmcb_seg *vmcb_seg(struct vmcb *vmcb, enum umbra_emul_segment seg)
 #define SEG_P		BIT(7)
 #define SEG_AVL		BIT(8)
 #define SEG_L		UMBRA_SVM_SEG_L
-#define SEG_DB		BIT(10)
+#define SEG_DB		UMBRA_SVM_SEG_DB
 #define SEG_G		BIT(11)
 
 /*

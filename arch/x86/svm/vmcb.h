@@ -36,7 +36,8 @@ static_assert(offsetof(struct vmcb, save.cr2) == 0x640);
 static_assert(offsetof(struct vmcb, save.g_pat) == 0x668);
 
 /* L in a segment's attributes: bits 55:52 and 47:40 of a descriptor, packed. */
-#define UMBRA_SVM_SEG_L	BIT(9)
+#define UMBRA_SVM_SEG_L		BIT(9)
+#define UMBRA_SVM_SEG_DB	BIT(10)
 
 /* Parts of the VMCB that the CPU may keep from run to run (APM 15.15.3). */
 enum umbra_vmcb_clean {

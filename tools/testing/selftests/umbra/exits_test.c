@@ -221,6 +221,29 @@ TEST_F(exits, internal_error)
 	EXPECT_EQ(0, agent_read(self->vcpu, self->mem + 8, 8));
 }
 
+/* It reads MMIO with an instruction that is not emulated. */
+static void guest_x87(void *arg)
+{
+	asm volatile("fldl (%%rax)" : : "a" (arg));
+}
+
+TEST_F(exits, emulation_failure)
+{
+	struct kvm_run *run = self->vcpu->run;
+
+	if (!node_has(UMBRA_CAP_MMU))
+		SKIP(return, "stock KVM has its own set of instructions");
+	vcpu_start(self->vcpu, guest_x87, (void *)TEST_MMIO);
+	ASSERT_EQ(0, vcpu_run(self->vcpu));
+	ASSERT_EQ(KVM_EXIT_INTERNAL_ERROR, run->exit_reason);
+	EXPECT_EQ(KVM_INTERNAL_ERROR_EMULATION, run->emulation_failure.suberror);
+	EXPECT_EQ(3, run->emulation_failure.ndata);
+	EXPECT_EQ(KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES,
+		  run->emulation_failure.flags);
+	EXPECT_LE(2, run->emulation_failure.insn_size);
+	EXPECT_EQ(0, memcmp("\xdd\x00", run->emulation_failure.insn_bytes, 2));
+}
+
 static void guest_flags(void *arg)
 {
 	GUEST_SYNC(1);

@@ -215,6 +215,50 @@ TEST_F(mmio, from_a_slot_into_mmio)
 	EXPECT_EQ(4, dev.max_len);
 }
 
+struct two_places {
+	u8 *mem, *mmio;
+};
+
+#define MMIO_VALUE 0x1020304050607080
+#define MEM_VALUE 0x0807060504030201
+
+/* Two operands at the same offset in their pages, one in memory and one MMIO. */
+static void guest_two_places(void *arg)
+{
+	const struct two_places *a = arg;
+	u8 *from = a->mem + 0x140, *to = a->mmio + 0x140;
+
+	*(u64 *)from = MEM_VALUE;
+	*(u64 *)(a->mem + 0x240) = MEM_VALUE;
+	asm volatile("movsq" : "+S" (from), "+D" (to) : : "memory");
+	from = a->mmio + 0x180;
+	to = a->mem + 0x180;
+	asm volatile("movsq" : "+S" (from), "+D" (to) : : "memory");
+	GUEST_ASSERT_EQ(MMIO_VALUE, *(u64 *)(a->mem + 0x180));
+	asm volatile("mov %%rsp, %%r12; mov %0, %%rsp; pushq (%1); mov %%r12, %%rsp"
+		     : : "r" (a->mem + 0x208), "r" (a->mmio + 0x200) : "r12", "memory");
+	GUEST_ASSERT_EQ(MMIO_VALUE, *(u64 *)(a->mem + 0x200));
+	asm volatile("mov %%rsp, %%r12; mov %0, %%rsp; popq (%1); mov %%r12, %%rsp"
+		     : : "r" (a->mem + 0x240), "r" (a->mmio + 0x240) : "r12", "memory");
+}
+
+TEST_F(mmio, two_places_of_one_offset)
+{
+	struct two_places *a = (void *)self->mem;
+	struct device dev = { .base = TEST_MMIO };
+	u64 *q = (u64 *)dev.bytes;
+
+	*a = (struct two_places) { self->mem + PAGE_4K, MMIO };
+	q[0x180 / 8] = MMIO_VALUE;
+	q[0x200 / 8] = MMIO_VALUE;
+	vcpu_start(self->vcpu, guest_two_places, a);
+	EXPECT_EQ(UCALL_DONE, serve(self->vcpu, &dev));
+	EXPECT_EQ(MEM_VALUE, q[0x140 / 8]);
+	EXPECT_EQ(MEM_VALUE, q[0x240 / 8]);
+	EXPECT_EQ(2, dev.reads);
+	EXPECT_EQ(2, dev.writes);
+}
+
 struct string_args {
 	u8 *from, *to;
 	u64 count;

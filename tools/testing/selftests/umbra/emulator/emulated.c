@@ -88,7 +88,7 @@ static void op_get_segment(struct umbra_emul *e, enum umbra_emul_segment seg,
 
 static int op_get_cr(struct umbra_emul *e, unsigned int nr, u64 *val)
 {
-	*val = nr == 4 ? 1 << 9 | 1 << 18 : 0x80000033;
+	*val = nr == 4 ? 1 << 9 | 1 << 18 : 0x80040033;
 	return 0;
 }
 

@@ -58,6 +58,15 @@ int guest_run(const char *bytes, unsigned int len);
 
 #define RUN(s)	guest_run(s, sizeof(s) - 1)
 
+/* A run ended with this exception. */
+#define EXPECT_FAULT(ret, vec, err) do {			\
+	EXPECT_EQ(UMBRA_EMUL_FAULT, ret);			\
+	EXPECT_EQ(vec, guest.e.fault.vector);			\
+	EXPECT_EQ(err, guest.e.fault.error);			\
+} while (0)
+
+enum { DE = 0, UD = 6, NM = 7, NP = 11, SS = 12, GP = 13, PF = 14, AC = 17 };
+
 u64 guest_load(u64 addr, unsigned int bytes);
 void guest_store(u64 addr, u64 val, unsigned int bytes);
 

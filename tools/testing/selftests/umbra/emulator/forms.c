@@ -71,7 +71,7 @@ static const struct form forms[] = {
 	{ "movzx", 1, 0xb7, -1, 0, I_NONE, T_MODRM, 0 },
 	{ "movsx", 1, 0xbe, -1, 0, I_NONE, T_MODRM, 0 },
 	{ "movsx", 1, 0xbf, -1, 0, I_NONE, T_MODRM, 0 },
-	{ "movsxd", 0, 0x63, -1, 0, I_NONE, T_MODRM | T_ONLY64 | T_NO66, 0 },
+	{ "movsxd", 0, 0x63, -1, 0, I_NONE, T_MODRM | T_ONLY64, 0 },
 	{ "lea", 0, 0x8d, -1, 0, I_NONE, T_MODRM | T_MEM, 0 },
 	{ "cbw", 0, 0x98, -1, 0, I_NONE, 0, 0 },
 	{ "cwd", 0, 0x99, -1, 0, I_NONE, 0, 0 },
@@ -79,7 +79,7 @@ static const struct form forms[] = {
 	{ "xchg", 0, 0x90, -1, 0, I_NONE, T_OPREG, 0 },
 	{ "xadd", 1, 0xc0, -1, 0, I_NONE, T_PAIR | T_MODRM | T_LOCK, 0 },
 	{ "cmpxchg", 1, 0xb0, -1, 0, I_NONE, T_PAIR | T_MODRM | T_LOCK | T_CMPXCHG, 0 },
-	{ "cmpxchg8b", 1, 0xc7, 1, 0, I_NONE, T_MODRM | T_MEM | T_LOCK | T_CMPXCHG | T_NO66, 0 },
+	{ "cmpxchg8b", 1, 0xc7, 1, 0, I_NONE, T_MODRM | T_MEM | T_LOCK | T_CMPXCHG, 0 },
 	{ "setcc", 1, 0x90, -1, 0, I_NONE, T_MODRM | T_BYTE | T_CC, 0 },
 	{ "cmovcc", 1, 0x40, -1, 0, I_NONE, T_MODRM | T_CC, 0 },
 	{ "bt", 1, 0xa3, 4, 0, I_NONE, T_BITS, BTF },
@@ -92,7 +92,14 @@ static const struct form forms[] = {
 	{ "lzcnt", 1, 0xbd, -1, 0xf3, I_NONE, T_MODRM, COUNTF },
 	{ "popcnt", 1, 0xb8, -1, 0xf3, I_NONE, T_MODRM, 0 },
 	{ "bswap", 1, 0xc8, -1, 0, I_NONE, T_OPREG | T_NO66 | T_WIDE, 0 },
-	{ "nop", 1, 0x1f, 0, 0, I_NONE, T_MODRM, 0 },
+	{ "nop", 0, 0x90, -1, 0, I_NONE, 0, 0 },
+	{ "nop", 1, 0x1f, -1, 0, I_NONE, T_MODRM, 0 },
+	{ "prefetch", 1, 0x18, -1, 0, I_NONE, T_MODRM | T_MEM, 0 },
+	{ "prefetchw", 1, 0x0d, 1, 0, I_NONE, T_MODRM | T_MEM, 0 },
+	{ "clflush", 1, 0xae, 7, 0, I_NONE, T_MODRM | T_MEM | T_NO66, 0 },
+	{ "lfence", 1, 0xae, 5, 0, I_NONE, T_MODRM | T_REG | T_NO66, 0 },
+	{ "mfence", 1, 0xae, 6, 0, I_NONE, T_MODRM | T_REG | T_NO66, 0 },
+	{ "sfence", 1, 0xae, 7, 0, I_NONE, T_MODRM | T_REG | T_NO66, 0 },
 	{ "cmc", 0, 0xf5, -1, 0, I_NONE, 0, 0 },
 	{ "clc", 0, 0xf8, -1, 0, I_NONE, 0, 0 },
 	{ "stc", 0, 0xf9, -1, 0, I_NONE, 0, 0 },
@@ -111,28 +118,40 @@ static const struct form forms[] = {
 	{ "stos", 0, 0xaa, -1, 0, I_NONE, T_PAIR | T_STR, 0 },
 	{ "lods", 0, 0xac, -1, 0, I_NONE, T_PAIR | T_STR, 0 },
 	{ "scas", 0, 0xae, -1, 0, I_NONE, T_PAIR | T_STR, 0 },
-	{ "ins", 0, 0x6c, -1, 0, I_NONE, T_PAIR | T_STR, 0 },
-	{ "outs", 0, 0x6e, -1, 0, I_NONE, T_PAIR | T_STR, 0 },
+	{ "ins", 0, 0x6c, -1, 0, I_NONE, T_PAIR | T_STR | T_FAULTS, 0 },
+	{ "outs", 0, 0x6e, -1, 0, I_NONE, T_PAIR | T_STR | T_FAULTS, 0 },
 	{ "xlat", 0, 0xd7, -1, 0, I_NONE, T_BYTE, 0 },
-	{ "in", 0, 0xec, -1, 0, I_NONE, T_PAIR, 0 },
-	{ "out", 0, 0xee, -1, 0, I_NONE, T_PAIR, 0 },
-	{ "in", 0, 0xe4, -1, 0, I_8, T_PAIR, 0 },
-	{ "cli", 0, 0xfa, -1, 0, I_NONE, 0, 0 },
-	{ "sti", 0, 0xfb, -1, 0, I_NONE, 0, 0 },
-	{ "hlt", 0, 0xf4, -1, 0, I_NONE, 0, 0 },
-	{ "clts", 1, 0x06, -1, 0, I_NONE, 0, 0 },
-	{ "wrmsr", 1, 0x30, -1, 0, I_NONE, 0, 0 },
-	{ "rdmsr", 1, 0x32, -1, 0, I_NONE, 0, 0 },
-	{ "invlpg", 1, 0x01, 7, 0, I_NONE, T_MODRM | T_MEM, 0 },
-	{ "lgdt", 1, 0x01, 2, 0, I_NONE, T_MODRM | T_MEM, 0 },
-	{ "mov cr", 1, 0x20, 0, 0, I_NONE, T_MODRM | T_REG, 0 },
-	{ "mov cr", 1, 0x22, 0, 0, I_NONE, T_MODRM | T_REG, 0 },
+	{ "in", 0, 0xec, -1, 0, I_NONE, T_PAIR | T_FAULTS, 0 },
+	{ "out", 0, 0xee, -1, 0, I_NONE, T_PAIR | T_FAULTS, 0 },
+	{ "out", 0, 0xe6, -1, 0, I_8, T_PAIR | T_FAULTS, 0 },
+	{ "in", 0, 0xe4, -1, 0, I_8, T_PAIR | T_FAULTS, 0 },
+	{ "cli", 0, 0xfa, -1, 0, I_NONE, T_FAULTS, 0 },
+	{ "sti", 0, 0xfb, -1, 0, I_NONE, T_FAULTS, 0 },
+	{ "hlt", 0, 0xf4, -1, 0, I_NONE, T_FAULTS, 0 },
+	{ "clts", 1, 0x06, -1, 0, I_NONE, T_FAULTS, 0 },
+	{ "wrmsr", 1, 0x30, -1, 0, I_NONE, T_FAULTS, 0 },
+	{ "rdmsr", 1, 0x32, -1, 0, I_NONE, T_FAULTS, 0 },
+	{ "invlpg", 1, 0x01, 7, 0, I_NONE, T_MODRM | T_MEM | T_FAULTS, 0 },
+	{ "lgdt", 1, 0x01, 2, 0, I_NONE, T_MODRM | T_MEM | T_FAULTS, 0 },
+	{ "lidt", 1, 0x01, 3, 0, I_NONE, T_MODRM | T_MEM | T_FAULTS, 0 },
+	{ "lmsw", 1, 0x01, 6, 0, I_NONE, T_MODRM | T_FAULTS, 0 },
+	{ "wbinvd", 1, 0x09, -1, 0, I_NONE, T_FAULTS, 0 },
+	{ "mov dr", 1, 0x21, 0, 0, I_NONE, T_MODRM | T_REG | T_FAULTS, 0 },
+	{ "mov dr", 1, 0x23, 0, 0, I_NONE, T_MODRM | T_REG | T_FAULTS, 0 },
+	{ "mov cr", 1, 0x20, 0, 0, I_NONE, T_MODRM | T_REG | T_FAULTS, 0 },
+	{ "mov cr", 1, 0x22, 0, 0, I_NONE, T_MODRM | T_REG | T_FAULTS, 0 },
 	{ "push", 0, 0x50, -1, 0, I_NONE, T_OPREG | T_STACK, 0 },
 	{ "pop", 0, 0x58, -1, 0, I_NONE, T_OPREG | T_STACK, 0 },
 	{ "push", 0, 0x68, -1, 0, I_Z, T_STACK, 0 },
 	{ "push", 0, 0x6a, -1, 0, I_8, T_STACK, 0 },
 	{ "push", 0, 0xff, 6, 0, I_NONE, T_MODRM | T_STACK, 0 },
 	{ "pop", 0, 0x8f, 0, 0, I_NONE, T_MODRM | T_STACK, 0 },
+	{ "push es", 0, 0x06, -1, 0, I_NONE, T_STACK | T_NO64 | T_AMD, 0 },
+	{ "push cs", 0, 0x0e, -1, 0, I_NONE, T_STACK | T_NO64 | T_AMD, 0 },
+	{ "push ss", 0, 0x16, -1, 0, I_NONE, T_STACK | T_NO64 | T_AMD, 0 },
+	{ "push ds", 0, 0x1e, -1, 0, I_NONE, T_STACK | T_NO64 | T_AMD, 0 },
+	{ "push fs", 1, 0xa0, -1, 0, I_NONE, T_STACK | T_AMD, 0 },
+	{ "push gs", 1, 0xa8, -1, 0, I_NONE, T_STACK | T_AMD, 0 },
 	{ "pushf", 0, 0x9c, -1, 0, I_NONE, T_STACK, 0 },
 	{ "popf", 0, 0x9d, -1, 0, I_NONE, T_STACK, 0 },
 	{ "pusha", 0, 0x60, -1, 0, I_NONE, T_STACK | T_NO64, 0 },
@@ -152,7 +171,7 @@ static const struct form forms[] = {
 	{ "loope", 0, 0xe1, -1, 0, I_8, T_BRANCH, 0 },
 	{ "loop", 0, 0xe2, -1, 0, I_8, T_BRANCH, 0 },
 	{ "jcxz", 0, 0xe3, -1, 0, I_8, T_BRANCH, 0 },
-	{ "ud2", 1, 0x0b, -1, 0, I_NONE, 0, 0 },
+	{ "ud2", 1, 0x0b, -1, 0, I_NONE, T_FAULTS, 0 },
 	{ "movups", 1, 0x10, -1, 0, I_NONE, T_EITHER | T_AVX256, 0 },
 	{ "movupd", 1, 0x10, -1, 0x66, I_NONE, T_EITHER | T_AVX256, 0 },
 	{ "movups", 1, 0x11, -1, 0, I_NONE, T_EITHER | T_AVX256, 0 },
@@ -202,7 +221,9 @@ static const struct form forms[] = {
 	{ "adox", 2, 0xf6, -1, 0xf3, I_NONE, T_MODRM | T_BMI, 0 },
 	{ "crc32", 2, 0xf0, -1, 0xf2, I_NONE, T_MODRM, 0 },
 	{ "crc32", 2, 0xf1, -1, 0xf2, I_NONE, T_MODRM, 0 },
-	{ "movntdqa", 2, 0x2a, -1, 0x66, I_NONE, T_MODRM | T_MEM | T_NO66, 0 },
+	{ "movntdqa", 2, 0x2a, -1, 0x66, I_NONE, T_EITHER | T_AVX256 | T_MEM | T_BMI, 0 },
+	{ "movntss", 1, 0x2b, -1, 0xf3, I_NONE, T_MODRM | T_MEM | T_NO66 | T_SSE4A, 0 },
+	{ "movntsd", 1, 0x2b, -1, 0xf2, I_NONE, T_MODRM | T_MEM | T_NO66 | T_SSE4A, 0 },
 };
 
 unsigned int form_count(void)
@@ -213,6 +234,25 @@ unsigned int form_count(void)
 const char *form_name(unsigned int n)
 {
 	return forms[n].name;
+}
+
+struct form form_get(unsigned int n)
+{
+	return forms[n];
+}
+
+/* Does the mode have it, and this processor? */
+bool form_exists(const struct mode *mode, const struct form *f)
+{
+	if (f->flags & (mode->word == 8 ? T_NO64 : T_ONLY64))
+		return false;
+	if ((f->flags & T_VEX) && !have_avx)
+		return false;
+	if ((f->flags & T_BMI) && !have_bmi)
+		return false;
+	if ((f->flags & T_SSE4A) && !have_sse4a)
+		return false;
+	return !(f->flags & T_AMD) || !guest_intel;
 }
 
 /* The first form of that name; the table has it. */

@@ -6,7 +6,7 @@
 #ifndef FORMS_H
 #define FORMS_H
 
-#include <linux/types.h>
+#include "machine.h"
 
 #define T_MODRM		0x0001
 #define T_BYTE		0x0002	/* byte operands: 66 and REX.W mean nothing */
@@ -33,7 +33,8 @@
 #define T_VVVV		0x400000 /* VEX.vvvv is used */
 #define T_WIDE		0x800000 /* has no 16-bit form */
 #define T_TORN		0x1000000 /* its store is done in parts */
-#define T_BMI		0x2000000 /* BMI1, BMI2, ADX */
+#define T_BMI		0x2000000 /* BMI1, BMI2, ADX, AVX2 */
+#define T_FAULTS	0x4000000 /* always faults at CPL 3 */
 
 /* A form that stands for several, see form_resolve() */
 #define T_ALU		0x08000000 /* the ten encodings of ADD and its kin */
@@ -41,6 +42,9 @@
 #define T_PAIR		0x20000000 /* low bit of the opcode: byte or word */
 #define T_BITS		0x40000000 /* bit offset in a register or immediate */
 #define T_EITHER	0x80000000 /* SSE or VEX */
+
+#define T_AMD		0x100000000 /* AMD alone has it, or defines all of it */
+#define T_SSE4A		0x200000000
 
 enum { I_NONE, I_8, I_16, I_Z, I_V, I_ENTER };
 
@@ -51,13 +55,15 @@ struct form {
 	s8 ext;		/* ModRM.reg, -1 for a register */
 	u8 prefix;	/* mandatory: 0, 66, F2, F3 */
 	u8 imm;
-	u32 flags;
+	u64 flags;
 	u32 undefined;
 };
 
 unsigned int form_count(void);
 const char *form_name(unsigned int n);
 unsigned int form_find(const char *name);
+struct form form_get(unsigned int n);
+bool form_exists(const struct mode *mode, const struct form *f);
 struct form form_resolve(unsigned int n);
 
 #endif

@@ -61,12 +61,12 @@ static u64 interesting(void)
 static u64 pick_target(void)
 {
 	static const u64 edges[] = {
-		DATA_BASE, RW_BASE, RW_BASE + PAGE, DATA_BASE + DATA_SIZE,
+		DATA_BASE, RW_BASE, RW_BASE + PAGE, DATA_BASE + DATA_SIZE, 0,
 	};
 
 	switch (random_below(8)) {
 	case 0:
-		return edges[random_below(4)] - random_below(40) + random_below(20);
+		return edges[random_below(5)] - random_below(40) + random_below(20);
 	case 1:
 		return DATA_BASE + random_below(PAGE);
 	case 2:
@@ -85,8 +85,8 @@ struct builder {
 	const struct form *form;
 	struct sample *s;
 	u8 rex;
-	bool opsize, adsize, gs, lock;
-	u8 override;			/* segment prefix outside of 64-bit mode */
+	bool opsize, adsize, lock;
+	u8 override;			/* segment prefix */
 	u8 rep;
 	unsigned int op_bytes, ad_bytes;
 	int base, index, scale;		/* registers, -1 for none */
@@ -104,9 +104,9 @@ static bool long_mode(const struct builder *b)
 /* Base of the segment that an access takes, when @seg is the default one. */
 static u64 segment_base(const struct builder *b, unsigned int seg)
 {
-	if (b->gs)
-		seg = UMBRA_SEG_GS;
-	if (b->override)
+	if (b->override >= 0x64)
+		seg = b->override - 0x60;
+	else if (b->override && !long_mode(b))
 		seg = b->override >> 3 & 3;
 	return b->mode->seg[seg].base;
 }
@@ -121,25 +121,24 @@ static void emit(struct builder *b, u64 val, unsigned int bytes)
 	i->len += bytes;
 }
 
+/* Also those that are illegal, or mean nothing, are tried now and then. */
 static void choose_prefixes(struct builder *b)
 {
-	u32 f = b->form->flags;
+	static const u8 overrides[] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65 };
+	u64 f = b->form->flags;
 
 	b->rex = 0;
-	if (long_mode(b) && one_in(2)) {
+	if (long_mode(b) && one_in(2))
 		b->rex = 0x40 | random_below(16);
-		if (f & T_STACK)
-			b->rex &= ~8;
-	}
-	b->opsize = !(f & (T_NO66 | T_VEX)) && !b->form->prefix && one_in(4);
-	if (b->form->prefix == 0xf3 && !(f & (T_NO66 | T_VEX)))
-		b->opsize = one_in(4);
+	b->opsize = !(f & (T_NO66 | T_VEX)) && b->form->prefix != 0x66 && one_in(4);
 	b->adsize = one_in(8);
-	b->gs = long_mode(b) && one_in(16);
-	b->lock = (f & T_LOCK) && one_in(3);
-	b->rep = (f & T_STR) && !one_in(3) ? 0xf2 + random_below(2) : 0;
-	if (!long_mode(b) && one_in(10))
-		b->override = 0x26 + 8 * random_below(4);
+	b->lock = one_in(f & T_LOCK ? 3 : 60);
+	b->rep = 0;
+	/* With LOOPE and LOOPNE it chooses the condition, which no manual says. */
+	if (f & T_STR ? !one_in(3) : !b->form->map && !(f & T_BRANCH) && one_in(30))
+		b->rep = 0xf2 + random_below(2);
+	if (one_in(8))
+		b->override = overrides[random_below(6)];
 	if (b->mode->emul == UMBRA_EMUL_PROT16) {
 		if (f & T_WIDE)
 			b->opsize = true;
@@ -154,18 +153,15 @@ static void choose_prefixes(struct builder *b)
 	if (long_mode(b) && (f & T_STACK) && b->op_bytes == 4)
 		b->op_bytes = 8;
 	/* AMD takes 66 on a near branch for 16 bits, Intel ignores it. */
-	if (long_mode(b) && (f & (T_BRANCH | T_INDIRECT))) {
-		b->opsize = b->opsize && guest_intel;
+	if (long_mode(b) && (f & (T_BRANCH | T_INDIRECT)) &&
+	    (guest_intel || b->op_bytes != 2))
 		b->op_bytes = 8;
-	}
 	if (f & T_BYTE)
 		b->op_bytes = 1;
 }
 
 static void emit_prefixes(struct builder *b)
 {
-	if (b->gs)
-		emit(b, 0x65, 1);
 	if (b->override)
 		emit(b, b->override, 1);
 	if (b->adsize)
@@ -176,17 +172,43 @@ static void emit_prefixes(struct builder *b)
 		emit(b, 0xf0, 1);
 	if (b->rep)
 		emit(b, b->rep, 1);
-	/* An override that means nothing in 64-bit mode, a REX that is cancelled. */
-	if (long_mode(b) && !b->gs && one_in(40))
-		emit(b, 0x2e, 1);
-	if (long_mode(b) && !b->gs && one_in(40)) {
+	/* A REX that is cancelled by a prefix that means nothing after others. */
+	if (long_mode(b) && one_in(40)) {
 		emit(b, 0x48, 1);
-		emit(b, 0x3e, 1);
+		emit(b, b->override ? b->override : 0x3e, 1);
 	}
 	if (b->form->prefix && !(b->form->flags & T_VEX))
 		emit(b, b->form->prefix, 1);
 	if (b->rex && !(b->form->flags & T_VEX))
 		emit(b, b->rex, 1);
+}
+
+/* VEX in two or three bytes; VEX.L and VEX.vvvv also where they must not be set. */
+static void emit_vex(struct builder *b)
+{
+	const struct form *f = b->form;
+	unsigned int pp = f->prefix == 0x66 ? 1 : f->prefix == 0xf3 ? 2 :
+			  f->prefix == 0xf2 ? 3 : 0;
+	unsigned int l = one_in(f->flags & T_AVX256 ? 2 : 30) ? 4 : 0;
+	unsigned int v = f->flags & T_VVVV || one_in(30) ?
+			 random_below(long_mode(b) ? 16 : 8) : 0;
+	bool w = b->rex & 8;
+
+	if (!long_mode(b)) {
+		w = one_in(8);
+		b->rex = 0;
+	}
+	if (f->map == 1 && !w && !(b->rex & 3) && one_in(2)) {
+		emit(b, 0xc5, 1);
+		emit(b, (~b->rex << 5 & 0x80) | (~v << 3 & 0x78) | l | pp, 1);
+		return;
+	}
+	/* The upper half of the vector registers is no register outside of 64-bit mode. */
+	if (!long_mode(b) && one_in(f->flags & T_VVVV ? 4 : 30))
+		v |= 8;
+	emit(b, 0xc4, 1);
+	emit(b, (~b->rex << 5 & 0xe0) | f->map, 1);
+	emit(b, w << 7 | (~v << 3 & 0x78) | l | pp, 1);
 }
 
 static void emit_opcode(struct builder *b)
@@ -199,16 +221,7 @@ static void emit_opcode(struct builder *b)
 	if (f->flags & T_CC)
 		op += random_below(16);
 	if (f->flags & T_VEX) {
-		unsigned int pp = f->prefix == 0x66 ? 1 : f->prefix == 0xf3 ? 2 :
-				  f->prefix == 0xf2 ? 3 : 0;
-		unsigned int l = (f->flags & T_AVX256) && one_in(2) ? 4 : 0;
-		unsigned int v = f->flags & T_VVVV ? random_below(long_mode(b) ? 16 : 8) : 0;
-
-		if (!long_mode(b))
-			b->rex = 0;
-		emit(b, 0xc4, 1);
-		emit(b, (~b->rex << 5 & 0xe0) | f->map, 1);
-		emit(b, (b->rex & 8) << 4 | (~v << 3 & 0x78) | l | pp, 1);
+		emit_vex(b);
 	} else if (f->map) {
 		emit(b, 0x0f, 1);
 		if (f->map > 1)
@@ -273,11 +286,11 @@ static bool has_memory(const struct builder *b)
 
 static void emit_modrm(struct builder *b)
 {
-	u32 f = b->form->flags;
+	u64 f = b->form->flags;
 	unsigned int reg = b->form->ext >= 0 ? b->form->ext : (int)random_below(8);
 
 	b->reg = reg | (b->rex & 4) << 1;
-	if (!(f & T_MEM) && ((f & T_REG) || (!b->lock && one_in(3)))) {
+	if (!(f & T_MEM) && ((f & T_REG) || one_in(b->lock ? 20 : 3))) {
 		emit(b, 0xc0 | reg << 3 | random_below(8), 1);
 		return;
 	}
@@ -356,14 +369,16 @@ static void aim(struct builder *b)
 static void fill_registers(struct builder *b)
 {
 	struct regs *r = &b->s->in;
-	u32 f = b->form->flags;
+	u64 f = b->form->flags;
 	int i;
 
 	for (i = 0; i < 16; i++)
 		r->gpr[i] = interesting();
 	r->flags = 0x202 | (random_u64() & FL_ARITH);
-	if ((f & T_STR) && one_in(3))
+	if (one_in(f & T_STR ? 3 : 20))
 		r->flags |= FL_DF;
+	if (one_in(12))
+		r->flags |= FL_AC;
 	if ((f & T_STACK) && !one_in(12))
 		r->gpr[RSP] = pick_target();
 	/* POPA may have loaded some registers when it faults. */
@@ -423,6 +438,12 @@ static void prepare_memory(struct builder *b)
 
 	for (i = 0; i < 8; i++)
 		words[i] = interesting();
+	/* The quotient that is just too large: the smallest number by -1. */
+	if (b->form->flags & T_DIV && one_in(8)) {
+		words[0] = -1ULL;
+		r->gpr[RAX] = -1ULL << (8 * b->op_bytes - 1);
+		r->gpr[RDX] = -1ULL;
+	}
 	if (b->form->flags & T_INDIRECT && !one_in(8)) {
 		words[0] = code;
 		if (b->base != RSP && b->form->op != 0xff)
@@ -502,19 +523,18 @@ bool generate(const struct mode *mode, unsigned int n, struct sample *s)
 		.mode = mode, .form = f, .s = s, .base = -1, .index = -1,
 	};
 
-	if (f->flags & (long_mode(&b) ? T_NO64 : T_ONLY64))
-		return false;
-	if ((f->flags & T_VEX) && !have_avx)
-		return false;
-	if ((f->flags & T_BMI) && !have_bmi)
+	if (!form_exists(mode, f))
 		return false;
 	s->form = n;
 	s->insn.len = 0;
 	s->target = 0;
 	s->undefined = f->undefined;
 	s->torn = f->flags & T_TORN;
+	s->either = false;
 	memset(s->insn.bytes, 0xcc, sizeof(s->insn.bytes));
 	choose_prefixes(&b);
+	s->op_bytes = b.op_bytes;
+	s->lock = b.lock;
 	emit_prefixes(&b);
 	emit_opcode(&b);
 	if (f->flags & T_MODRM)
@@ -536,5 +556,7 @@ bool generate(const struct mode *mode, unsigned int n, struct sample *s)
 	prepare_memory(&b);
 	if (f->flags & T_SHIFT)
 		shift_undefined(&b);
+	if (f->op == 0xa6 && b.rep == 0xf3 && !f->map)
+		s->either = true;
 	return s->insn.len;
 }

@@ -22,6 +22,10 @@
 #define DATA_SIZE	(3 * PAGE)
 #define RW_BASE		(DATA_BASE + PAGE)
 
+/* FS and GS in 64-bit mode */
+#define FS_BASE		(RW_BASE + 0x800)
+#define GS_BASE		RW_BASE
+
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
 
 #define FL_CF	0x001UL
@@ -32,7 +36,9 @@ enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
 #define FL_DF	0x400UL
 #define FL_OF	0x800UL
 #define FL_NT	0x4000UL
+#define FL_AC	0x40000UL
 #define FL_ID	0x200000UL
+#define FL_COMPARED (FL_ARITH | FL_DF | FL_NT | FL_AC | FL_ID)
 #define FL_ARITH (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF)
 
 struct regs {
@@ -71,8 +77,7 @@ struct mode {
 extern struct mode modes[MODES];
 
 extern u8 shadow[DATA_SIZE];
-extern u64 gs_base;
-extern bool have_avx, have_bmi, guest_intel;
+extern bool have_avx, have_bmi, have_sse4a, guest_intel;
 extern bool on_tcg;	/* the processor is QEMU's: no reference */
 
 /* modes.c */

@@ -4,7 +4,8 @@
  *
  * Beside the flat ones there are two with segments of the process's own (LDT): DS
  * ends after the memory window's second page, ES grows down to its second page,
- * so that accesses end at a limit as often as at a page. 16-bit code has a CS of
+ * so that accesses end at a limit as often as at a page, and GS is read-only. FS is
+ * null outside of 64-bit mode, and where it is flat GS is, too. 16-bit code has a CS of
  * three pages, the last one not mapped. SS is always flat: a 16-bit stack would lose
  * the upper half of ESP on each return from the kernel.
  */
@@ -47,8 +48,10 @@ static void flat(struct mode *mode, unsigned int cs)
 	mode->seg[UMBRA_SEG_CS].selector = cs;
 	mode->seg[UMBRA_SEG_CS].type = 11;
 	mode->seg[UMBRA_SEG_CS].l = cs == USER_CS64;
-	mode->seg[UMBRA_SEG_FS].selector = 0;
-	mode->seg[UMBRA_SEG_GS].selector = 0;
+	for (i = UMBRA_SEG_FS; i <= UMBRA_SEG_GS; i++) {
+		mode->seg[i].selector = 0;
+		mode->seg[i].unusable = 1;
+	}
 	mode->seg[UMBRA_SEG_TR].limit = 102;	/* no I/O permission bitmap */
 }
 
@@ -67,6 +70,7 @@ static int own_segment(struct kvm_segment *s, unsigned int n, u32 base, u32 limi
 	s->base = base;
 	s->limit = limit;
 	s->type = type;
+	s->unusable = 0;
 	s->db = 0;
 	s->g = 0;
 	return syscall(SYS_modify_ldt, 1, &desc, sizeof(desc));
@@ -83,14 +87,16 @@ unsigned int modes_init(void)
 	unsigned int i;
 
 	flat(&modes[0], USER_CS64);
-	modes[0].seg[UMBRA_SEG_GS].base = gs_base;
+	modes[0].seg[UMBRA_SEG_FS].base = FS_BASE;
+	modes[0].seg[UMBRA_SEG_GS].base = GS_BASE;
 	for (i = 1; i < MODES; i++)
 		flat(&modes[i], USER_CS32);
 	for (i = 2; i < MODES; i++) {
 		struct kvm_segment *seg = modes[i].seg;
 
 		if (own_segment(&seg[UMBRA_SEG_DS], 1, DATA_BASE - PAGE, 3 * PAGE - 1, 3) ||
-		    own_segment(&seg[UMBRA_SEG_ES], 2, DATA_BASE, PAGE - 1, 7))
+		    own_segment(&seg[UMBRA_SEG_ES], 2, DATA_BASE, PAGE - 1, 7) ||
+		    own_segment(&seg[UMBRA_SEG_GS], 3, DATA_BASE, DATA_SIZE - 1, 1))
 			return 2;
 	}
 	if (own_segment(&modes[3].seg[UMBRA_SEG_CS], 0, CODE_BASE,

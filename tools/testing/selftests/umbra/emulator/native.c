@@ -41,8 +41,9 @@ static struct outcome *run_out;
 static const struct mode *run_mode;
 static u8 *code_alias;
 
-u64 gs_base;
-bool have_avx, have_bmi, guest_intel, on_tcg;
+static u64 host_fs;
+
+bool have_avx, have_bmi, have_sse4a, guest_intel, on_tcg;
 
 static void load_guest(ucontext_t *uc)
 {
@@ -96,12 +97,19 @@ static void on_signal(int sig, siginfo_t *si, void *ctx)
 	ucontext_t *uc = ctx;
 	greg_t *g = uc->uc_mcontext.gregs;
 
+	/* The kernel leaves RFLAGS.AC, which POPF may have set, as it was. */
+	asm volatile("pushfq; andq %0, (%%rsp); popfq" : : "r" (~FL_AC) : "memory", "cc");
 	if (phase == ENTER) {
 		memcpy(host, g, sizeof(host));
 		load_guest(uc);
 		phase = RUNNING;
+		/* The C library's thread data are out of reach from here on. */
+		if (run_mode->word == 8)
+			syscall(SYS_arch_prctl, ARCH_SET_FS, FS_BASE);
 		return;
 	}
+	if (run_mode->word == 8)
+		syscall(SYS_arch_prctl, ARCH_SET_FS, host_fs);
 	if (phase != RUNNING) {
 		/* Not from a tested instruction: nothing can be trusted any more. */
 		dprintf(1, "Bail out! signal %d, trap %lld at %llx in the test itself\n",
@@ -176,6 +184,8 @@ int native_init(void)
 	}
 	if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx))
 		have_bmi = (ebx & bit_BMI) && (ebx & bit_BMI2) && (ebx & bit_ADX);
+	if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx))
+		have_sse4a = ecx & bit_SSE4a;
 	ss.ss_sp = malloc(ss.ss_size);
 	if (!ss.ss_sp || sigaltstack(&ss, NULL))
 		return -1;
@@ -189,21 +199,26 @@ int native_init(void)
 	if (mmap((void *)DATA_BASE, DATA_SIZE, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED)
 		return -1;
-	gs_base = RW_BASE;
-	return syscall(SYS_arch_prctl, ARCH_SET_GS, gs_base);
+	return syscall(SYS_arch_prctl, ARCH_GET_FS, &host_fs);
+}
+
+/* 64-bit mode does not look at DS and ES, the others need them; GS comes with a base. */
+static int enter_mode(const struct mode *mode)
+{
+	run_mode = mode;
+	asm volatile("movl %0, %%ds; movl %1, %%es; movl %2, %%gs"
+		     : : "r" ((u32)mode->seg[UMBRA_SEG_DS].selector),
+			 "r" ((u32)mode->seg[UMBRA_SEG_ES].selector),
+			 "r" ((u32)mode->seg[UMBRA_SEG_GS].selector));
+	return mode->word == 8 ? syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE) : 0;
 }
 
 void native_run(const struct mode *mode, const struct regs *in, struct outcome *out)
 {
 	run_in = in;
 	run_out = out;
-	/* 64-bit mode does not look at DS and ES, the others need them. */
-	if (run_mode != mode) {
-		run_mode = mode;
-		asm volatile("movl %0, %%ds; movl %1, %%es"
-			     : : "r" ((u32)mode->seg[UMBRA_SEG_DS].selector),
-				 "r" ((u32)mode->seg[UMBRA_SEG_ES].selector));
-	}
+	if (run_mode != mode && enter_mode(mode))
+		abort();
 	phase = ENTER;
 	asm volatile("int3"
 		     : : : "memory", "cc",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a user program cannot try on the processor: real mode, segmentation,
- * privilege, system instructions, ports, restart after an exit to userspace.
+ * What a user program cannot try on the processor: descriptors, privilege, system
+ * instructions, ports, restart after an exit to userspace, what the other vendor does.
  * Each expected value is computed by hand from the manuals.
  */
 #include <string.h>
@@ -9,129 +9,10 @@
 #include "kselftest_harness.h"
 #include "fake_guest.h"
 
-#define EXPECT_FAULT(ret, vec, err) do {			\
-	EXPECT_EQ(UMBRA_EMUL_FAULT, ret);			\
-	EXPECT_EQ(vec, guest.e.fault.vector);			\
-	EXPECT_EQ(err, guest.e.fault.error);			\
-} while (0)
-
-enum { DE = 0, UD = 6, NM = 7, NP = 11, SS = 12, GP = 13, PF = 14 };
-
 /* Descriptor of a segment with 4 GiB limit; @access is byte 5. */
 static u64 flat_descriptor(u8 access)
 {
 	return 0x00cf00000000ffffULL | (u64)access << 40;
-}
-
-/* Real mode: selectors are paragraphs, the hidden limit stays. */
-TEST(real_mov_to_segment)
-{
-	guest_init(UMBRA_EMUL_REAL);
-	guest.regs[RAX] = 0x1234;
-	guest.seg[UMBRA_SEG_DS].limit = 0xffffffff;
-	EXPECT_EQ(UMBRA_EMUL_OK, RUN("\x8e\xd8"));	/* mov ds, ax */
-	EXPECT_EQ(0x12340, guest.seg[UMBRA_SEG_DS].base);
-	EXPECT_EQ(0x1234, guest.seg[UMBRA_SEG_DS].selector);
-	EXPECT_EQ(0xffffffff, guest.seg[UMBRA_SEG_DS].limit);
-	EXPECT_EQ(CODE + 2, guest.e.rip);
-}
-
-TEST(real_mov_to_cs_is_undefined)
-{
-	guest_init(UMBRA_EMUL_REAL);
-	EXPECT_FAULT(RUN("\x8e\xc8"), UD, 0);
-}
-
-TEST(real_far_jump)
-{
-	guest_init(UMBRA_EMUL_REAL);
-	EXPECT_EQ(UMBRA_EMUL_OK, RUN("\xea\x34\x12\x00\xf0"));
-	EXPECT_EQ(0x1234, guest.e.rip);
-	EXPECT_EQ(0xf0000, guest.seg[UMBRA_SEG_CS].base);
-}
-
-TEST(real_far_call_and_return)
-{
-	guest_init(UMBRA_EMUL_REAL);
-	guest.seg[UMBRA_SEG_CS].selector = 0x100;
-	guest.seg[UMBRA_SEG_CS].base = 0x1000;
-	guest.e.rip = 0x10;
-	EXPECT_EQ(UMBRA_EMUL_OK, RUN("\x9a\x20\x00\x00\x02"));	/* 0200:0020 */
-	EXPECT_EQ(0x20, guest.e.rip);
-	EXPECT_EQ(0x2000, guest.seg[UMBRA_SEG_CS].base);
-	EXPECT_EQ(STACK - 4, guest.regs[RSP]);
-	EXPECT_EQ(0x100, guest_load(STACK - 2, 2));
-	EXPECT_EQ(0x15, guest_load(STACK - 4, 2));
-	EXPECT_EQ(UMBRA_EMUL_OK, RUN("\xca\x04\x00"));		/* retf 4 */
-	EXPECT_EQ(0x15, guest.e.rip);
-	EXPECT_EQ(0x1000, guest.seg[UMBRA_SEG_CS].base);
-	EXPECT_EQ(STACK + 4, guest.regs[RSP]);
-}
-
-TEST(real_interrupt_and_iret)
-{
-	guest_init(UMBRA_EMUL_REAL);
-	guest.e.rflags = 0x302 | 1;
-	guest_store(0x80 * 4, 0x03000040, 4);			/* 0300:0040 */
-	EXPECT_EQ(UMBRA_EMUL_OK, RUN("\xcd\x80"));
-	EXPECT_EQ(0x40, guest.e.rip);
-	EXPECT_EQ(0x3000, guest.seg[UMBRA_SEG_CS].base);
-	EXPECT_EQ(0x3, guest.e.rflags);				/* IF and TF off, CF kept */
-	EXPECT_EQ(0x303, guest_load(STACK - 2, 2));
-	EXPECT_EQ(0, guest_load(STACK - 4, 2));
-	EXPECT_EQ(CODE + 2, guest_load(STACK - 6, 2));
-	guest.e.rflags = 2;
-	EXPECT_EQ(UMBRA_EMUL_OK, RUN("\xcf"));
-	EXPECT_EQ(CODE + 2, guest.e.rip);
-	EXPECT_EQ(0, guest.seg[UMBRA_SEG_CS].base);
-	EXPECT_EQ(0x303, guest.e.rflags);
-	EXPECT_EQ(STACK, guest.regs[RSP]);
-}
-
-TEST(real_interrupt_beyond_table)
-{
-	guest_init(UMBRA_EMUL_REAL);
-	guest.idt.limit = 0x7f;
-	EXPECT_FAULT(RUN("\xcd\x20"), GP, 0);
-}
-
-TEST(real_limits)
-{
-	guest_init(UMBRA_EMUL_REAL);
-	EXPECT_FAULT(RUN("\xa1\xff\xff"), GP, 0);		/* mov ax, [ffff] */
-	guest.regs[RBP] = 0xffff;
-	EXPECT_FAULT(RUN("\x8b\x46\x00"), SS, 0);		/* mov ax, [bp] */
-	guest.regs[RSP] = 1;
-	EXPECT_FAULT(RUN("\x50"), SS, 0);			/* push ax at ffff */
-	EXPECT_EQ(1, guest.regs[RSP]);
-	EXPECT_EQ(CODE, guest.e.rip);
-}
-
-TEST(real_address_wraps_at_64k)
-{
-	guest_init(UMBRA_EMUL_REAL);
-	guest_store(0x10, 0x5a, 1);
-	guest.regs[RBX] = 0xfff0;
-	guest.regs[RSI] = 0x20;
-	EXPECT_EQ(UMBRA_EMUL_OK, RUN("\x8a\x00"));		/* mov al, [bx+si] */
-	EXPECT_EQ(0x5a, guest.regs[RAX]);
-}
-
-TEST(real_stack_keeps_upper_half)
-{
-	guest_init(UMBRA_EMUL_REAL);
-	guest.regs[RSP] = 0x77770000 | STACK;
-	EXPECT_EQ(UMBRA_EMUL_OK, RUN("\x66\x50"));		/* push eax */
-	EXPECT_EQ(0x77770000 | (STACK - 4), guest.regs[RSP]);
-}
-
-TEST(real_les)
-{
-	guest_init(UMBRA_EMUL_REAL);
-	guest_store(DATA, 0x20001111, 4);
-	EXPECT_EQ(UMBRA_EMUL_OK, RUN("\xc4\x1e\x00\x40"));	/* les bx, [4000] */
-	EXPECT_EQ(0x1111, guest.regs[RBX]);
-	EXPECT_EQ(0x20000, guest.seg[UMBRA_SEG_ES].base);
 }
 
 TEST(vm86_needs_iopl)
@@ -272,6 +153,98 @@ TEST(canonical)
 	EXPECT_EQ(UMBRA_EMUL_UNHANDLEABLE, RUN("\x8b\x03"));	/* no such memory here */
 	guest.regs[RBX] = 1ULL << 56;
 	EXPECT_FAULT(RUN("\x8b\x03"), GP, 0);
+}
+
+/* What Intel's processors do in another way than AMD's, with which the test compares. */
+TEST(vendors)
+{
+	guest_init(UMBRA_EMUL_LONG64);
+	guest.regs[RAX] = 1ULL << 62;
+	EXPECT_FAULT(RUN("\xff\xd0"), GP, 0);			/* call rax */
+	EXPECT_EQ(0, guest_load(STACK - 8, 8));
+	guest.e.intel = true;
+	EXPECT_FAULT(RUN("\xff\xd0"), GP, 0);
+	EXPECT_EQ(CODE + 2, guest_load(STACK - 8, 8));
+	EXPECT_EQ(STACK, guest.regs[RSP]);
+
+	guest_init(UMBRA_EMUL_PROT32);
+	guest.seg[UMBRA_SEG_DS].base = DATA + 2;
+	EXPECT_FAULT(RUN("\xa1\xfe\xff\xff\xff"), GP, 0);	/* mov eax, [fffffffe] */
+	guest.e.intel = true;
+	guest_store(DATA, 0x11223344, 4);
+	EXPECT_EQ(UMBRA_EMUL_OK, RUN("\xa1\xfe\xff\xff\xff"));
+	EXPECT_EQ(0x11223344, guest.regs[RAX]);
+
+	guest_init(UMBRA_EMUL_PROT32);
+	guest.regs[RCX] = 4;
+	guest.regs[RDI] = HOLE - 1;
+	EXPECT_FAULT(RUN("\xf3\xae"), PF, 0);			/* repe scasb */
+	EXPECT_EQ(0x46, guest.e.rflags);
+	EXPECT_EQ(3, guest.regs[RCX]);
+	guest.e.rflags = 2;
+	guest.e.intel = true;
+	guest.regs[RDI] = HOLE - 1;
+	EXPECT_FAULT(RUN("\xf3\xae"), PF, 0);
+	EXPECT_EQ(2, guest.e.rflags);
+}
+
+TEST(alignment_checks)
+{
+	guest_init(UMBRA_EMUL_LONG64);
+	guest.e.rflags |= 1 << 18;
+	guest.cr[0] |= 1 << 18;
+	guest.regs[RBX] = DATA + 2;
+	EXPECT_EQ(UMBRA_EMUL_OK, RUN("\x8b\x03"));		/* not at CPL 0 */
+	guest.e.cpl = 3;
+	EXPECT_FAULT(RUN("\x8b\x03"), AC, 0);
+	EXPECT_EQ(UMBRA_EMUL_OK, RUN("\x66\x8b\x03"));
+	guest.regs[RBX] = HOLE + 2;
+	EXPECT_FAULT(RUN("\x8b\x03"), AC, 0);
+	guest.e.intel = true;
+	EXPECT_FAULT(RUN("\x8b\x03"), PF, 4);
+	guest.regs[RBX] = DATA + 2;
+	EXPECT_FAULT(RUN("\x8b\x03"), AC, 0);
+	guest.cr[0] &= ~(1 << 18);
+	EXPECT_EQ(UMBRA_EMUL_OK, RUN("\x8b\x03"));
+}
+
+TEST(cache_line_flushes)
+{
+	guest_init(UMBRA_EMUL_LONG64);
+	guest.regs[RBX] = HOLE;
+	EXPECT_FAULT(RUN("\x0f\xae\x3b"), PF, 0);		/* clflush [rbx] */
+	EXPECT_FAULT(RUN("\x66\x0f\xae\x33"), PF, 0);		/* clwb */
+	guest.regs[RBX] = MMIO + 4;
+	EXPECT_EQ(UMBRA_EMUL_OK, RUN("\x66\x0f\xae\x3b"));	/* clflushopt */
+	EXPECT_EQ(0, guest.asked);
+	EXPECT_EQ(UMBRA_EMUL_UNHANDLEABLE, RUN("\x0f\xae\x33"));	/* xsaveopt */
+}
+
+/* One access to data, for a caller that knows its address. */
+TEST(one_access)
+{
+	static const struct {
+		const char *bytes;
+		bool one;
+	} insns[] = {
+		{ "\x8b\x03", true }, { "\x01\x03", true }, { "\xa1", true },
+		{ "\x0f\xb6\x03", true }, { "\xff\x03", true },
+		{ "\xff\x33", false },				/* push [rbx] */
+		{ "\x8f\x03", false }, { "\xff\x13", false },	/* pop, call */
+		{ "\xff\x1b", false }, { "\x8e\x1b", false },	/* far call, mov ds */
+		{ "\xa4", false }, { "\xa6", false }, { "\x50", false },
+		{ "\x0f\xb4\x03", false },			/* lfs */
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(insns); i++) {
+		guest_init(UMBRA_EMUL_LONG64);
+		guest.regs[RBX] = DATA;
+		guest_run(insns[i].bytes, strlen(insns[i].bytes));
+		EXPECT_EQ(insns[i].one, umbra_one_access(&guest.e)) {
+			TH_LOG("instruction %u", i);
+		}
+	}
 }
 
 /* System instructions. */
@@ -625,6 +598,8 @@ TEST(locked_access_lost)
 	EXPECT_EQ(CODE, guest.e.rip);
 	EXPECT_EQ(2, guest.e.rflags);
 	EXPECT_EQ(UMBRA_EMUL_RETRY, RUN("\x87\x03"));		/* xchg is always locked */
+	EXPECT_EQ(UMBRA_EMUL_RETRY, RUN("\xf0\x0f\xab\x03"));	/* lock bts [rbx], eax */
+	EXPECT_EQ(UMBRA_EMUL_RETRY, RUN("\xf0\x48\x0f\xc7\x0b"));	/* cmpxchg16b */
 	guest.lose_race = false;
 	EXPECT_EQ(UMBRA_EMUL_OK, RUN("\xf0\xff\x03"));
 	EXPECT_EQ(1, guest_load(DATA, 4));
