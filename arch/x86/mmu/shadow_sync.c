@@ -226,13 +226,14 @@ bool shadow_sync_below(struct umbra_vcpu *vcpu, struct umbra_sp *sp)
 	if (!sp->unsync && !sp->nr_unsync)
 		return false;
 	WRITE_ONCE(shadow->syncing, true);
-	/* Both for shadow_maybe_unsync(). */
+	/* Pairs with shadow_maybe_unsync(): before the marks go. */
 	smp_wmb();
 	if (sp->unsync)
 		take(sp, &todo);
 	else
 		collect(sp, &todo);
 	sync_pages(vcpu, &todo);
+	/* The other side of shadow_maybe_unsync(): after the flush. */
 	smp_wmb();
 	WRITE_ONCE(shadow->syncing, false);
 	return true;
