@@ -81,6 +81,7 @@ struct umbra_sp {
  * @pages: all that are not zapped
  * @count: how many there are
  * @gen: see above
+ * @unsync: how many are out of sync
  * @syncing: pages are brought in sync, and their marks are gone already
  */
 struct umbra_shadow {
@@ -88,6 +89,7 @@ struct umbra_shadow {
 	struct list_head pages;
 	unsigned long count;
 	unsigned long gen;
+	unsigned long unsync;
 	bool syncing;
 };
 
@@ -208,7 +210,6 @@ void shadow_merge_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot);
 /* shadow_sync.c */
 bool shadow_protects(struct umbra_mmu *mmu, gfn_t gfn);
 bool shadow_unsync(struct umbra_mmu *mmu, gfn_t gfn);
-void shadow_clear_unsync(u64 *sptep);
 bool shadow_sync_below(struct umbra_vcpu *vcpu, struct umbra_sp *sp);
 bool shadow_sync_gfn(struct umbra_vcpu *vcpu, gfn_t gfn);
 void shadow_sync_root(struct umbra_vcpu *vcpu, struct umbra_sp *sp);

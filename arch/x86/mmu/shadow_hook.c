@@ -49,7 +49,6 @@ static int spoil_parent(struct umbra_mmu *mmu, gfn_t gfn)
 	if (!parent)
 		return -ENOENT;
 	WRITE_ONCE(*parent, 0);
-	shadow_clear_unsync(parent);
 	umbra_mmu_flush(mmu);
 	return 0;
 }

@@ -20,6 +20,8 @@
 #define FAULT_DESCS	16
 /* Pages zapped in one hold of the lock. */
 #define SHADOW_STRETCH	64
+/* Pages looked at to find some that can go; the next look begins where this one ended. */
+#define SHADOW_LOOKS	1024
 
 static struct kmem_cache *sp_cache;
 static struct kmem_cache *desc_cache;
@@ -177,7 +179,9 @@ static bool track(struct umbra_vcpu *vcpu, struct umbra_memslot *slot, gfn_t gfn
 	count_tracked(mmu, gfn, 1);
 	sv->unprotected_again += gfn == sv->unprotected_gfn &&
 				 vcpu->arch.rip == sv->unprotected_rip;
-	return shadow_wrprot_gfn(mmu, slot, gfn);
+	shadow_wrprot_gfn(mmu, slot, gfn);
+	/* Whether or not W was there: the dirty log takes it away before it flushes. */
+	return true;
 }
 
 /**
@@ -223,7 +227,6 @@ void shadow_link(struct umbra_vcpu *vcpu, u64 *sptep, struct umbra_sp *child)
 void shadow_drop_table(u64 *sptep)
 {
 	WRITE_ONCE(*sptep, 0);
-	shadow_clear_unsync(sptep);
 	shadow_rmap_remove(sptep);
 }
 
@@ -263,6 +266,8 @@ void shadow_zap_page(struct umbra_mmu *mmu, struct umbra_sp *sp, struct list_hea
 		count_tracked(mmu, sp->gfn, -1);
 	shadow->count--;
 	sp->zapped = true;
+	shadow->unsync -= sp->unsync;
+	sp->unsync = false;
 	list_del_init(&sp->lru);
 	if (!sp->roots)
 		list_add(&sp->lru, doomed);
@@ -406,15 +411,16 @@ void shadow_reclaim(struct umbra_mmu *mmu)
 {
 	struct umbra_shadow *shadow = mmu->arch.shadow;
 	unsigned long max = limit(mmu);
-	int want = SHADOW_STRETCH / 4;
-	unsigned long looks;
+	int want = SHADOW_STRETCH / 4, looks = SHADOW_LOOKS;
 	struct umbra_sp *sp;
 	LIST_HEAD(doomed);
 
 	if (READ_ONCE(shadow->count) < max)
 		return;
 	write_lock(&mmu->lock);
-	for (looks = 2 * shadow->count; looks && want; looks--) {
+	if (shadow->count < max)
+		want = 0;
+	for (; looks && want && !list_empty(&shadow->pages); looks--) {
 		sp = list_last_entry(&shadow->pages, struct umbra_sp, lru);
 		if (!sp->roots && !sp->used) {
 			shadow_zap_page(mmu, sp, &doomed);

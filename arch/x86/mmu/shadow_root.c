@@ -57,11 +57,10 @@ static union umbra_sp_role root_role(const struct umbra_vcpu *vcpu)
 {
 	const struct umbra_arch_vcpu *arch = &vcpu->arch;
 	bool wp = arch->cr0 & X86_CR0_WP;
-	union umbra_sp_role role = {
-		.level = 2,
-		.access = UMBRA_PERM_WRITE | UMBRA_PERM_USER | UMBRA_PERM_EXEC,
-	};
+	union umbra_sp_role role = { .word = 0 };
 
+	role.level = 2;
+	role.access = UMBRA_PERM_WRITE | UMBRA_PERM_USER | UMBRA_PERM_EXEC;
 	if (!(arch->cr0 & X86_CR0_PG)) {
 		role.direct = 1;
 		return role;

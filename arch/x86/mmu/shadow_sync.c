@@ -11,8 +11,9 @@
  *  3. Each spte of a page that is out of sync is what the guest's entry gave at some time
  *     since the page was last in sync. It is in its chain: what the host takes goes.
  *  4. Each entry that leads to a page that is out of sync, or to one above such a page, has
- *     its bit in the @unsync bitmap of the page it is in. A bit that is set needs not lead
- *     to one any more. @nr_unsync is the number of bits.
+ *     its bit in @unsync_bits of the page it is in. A bit that is set needs not lead to one
+ *     any more, nor to a page at all: an entry that goes leaves it, so that who looks at it
+ *     without the lock waits for the flush. @nr_unsync is the number of bits.
  *  5. Nothing below the root of a vCPU that has just loaded CR3, or changed its mode, is out
  *     of sync, nor is what a new entry leads to: nobody has had a TLB entry from there.
  *  6. After INVLPG the leaf of that address is what the guest's entry gives.
@@ -27,6 +28,8 @@
 
 /* Entries that are read at once; those of one byte of the bitmap. */
 #define SYNC_BATCH	8
+/* Pages out of sync at a time, which one load of CR3 may have to bring in sync. */
+#define UNSYNC_MAX	1024
 
 /**
  * shadow_protects() - do all writes to this gfn have to trap?
@@ -57,18 +60,6 @@ static void mark_parents(struct umbra_sp *sp)
 }
 
 /**
- * shadow_clear_unsync() - an entry leads to nothing out of sync any more
- * @sptep: an entry of a shadow page
- */
-void shadow_clear_unsync(u64 *sptep)
-{
-	struct umbra_sp *sp = sptep_sp(sptep);
-
-	if (sp->nr_unsync && __test_and_clear_bit(shadow_sptep_index(sptep), sp->unsync_bits))
-		WRITE_ONCE(sp->nr_unsync, sp->nr_unsync - 1);
-}
-
-/**
  * shadow_unsync() - let the guest write to a table without exits, if that can be
  * @mmu: the MMU
  * @gfn: of the table
@@ -79,10 +70,13 @@ bool shadow_unsync(struct umbra_mmu *mmu, gfn_t gfn)
 {
 	struct umbra_sp *sp;
 
+	if (mmu->arch.shadow->unsync >= UNSYNC_MAX)
+		return false;
 	shadow_for_each_page(mmu, gfn, sp)
 		if (sp->role.level > 1)
 			return false;
 	shadow_for_each_page(mmu, gfn, sp) {
+		mmu->arch.shadow->unsync += !sp->unsync;
 		sp->unsync = true;
 		mark_parents(sp);
 	}
@@ -159,25 +153,29 @@ static bool sync_page(struct umbra_vcpu *vcpu, struct umbra_sp *sp)
 }
 
 /* From now on what is in @todo is in sync, as soon as it was read. */
-static void take(struct umbra_sp *sp, struct list_head *todo)
+static void take(struct umbra_mmu *mmu, struct umbra_sp *sp, struct list_head *todo)
 {
 	sp->unsync = false;
+	mmu->arch.shadow->unsync--;
 	list_add_tail(&sp->sync, todo);
 }
 
 /* The pages below @sp that are out of sync; depth is that of the tables. */
-static void collect(struct umbra_sp *sp, struct list_head *todo)
+static void collect(struct umbra_mmu *mmu, struct umbra_sp *sp, struct list_head *todo)
 {
 	unsigned int i;
 
 	for_each_set_bit(i, sp->unsync_bits, SHADOW_ENTRIES) {
-		struct umbra_sp *child = spte_sp(sp->spt[i]);
+		struct umbra_sp *child = NULL;
 
-		if (child->unsync)
-			take(child, todo);
-		else
-			collect(child, todo);
-		shadow_clear_unsync(&sp->spt[i]);
+		if (spte_is_table(sp->spt[i], sp->role.level))
+			child = spte_sp(sp->spt[i]);
+		if (child && child->unsync)
+			take(mmu, child, todo);
+		else if (child)
+			collect(mmu, child, todo);
+		__clear_bit(i, sp->unsync_bits);
+		WRITE_ONCE(sp->nr_unsync, sp->nr_unsync - 1);
 	}
 }
 
@@ -189,17 +187,19 @@ static void sync_pages(struct umbra_vcpu *vcpu, struct list_head *todo)
 	bool flush = false;
 
 	list_for_each_entry(sp, todo, sync) {
-		struct umbra_memslot *slot = shadow_table_slot(mmu, sp->gfn);
+		struct umbra_memslot *slot;
 
 		shadow_for_each_page(mmu, sp->gfn, other)
 			if (other->unsync)
-				take(other, todo);
-		if (slot)
-			flush |= shadow_wrprot_gfn(mmu, slot, sp->gfn);
+				take(mmu, other, todo);
+		/* Also in a slot that is about to go. */
+		slot = umbra_memslots_find(rcu_dereference_protected(mmu->memslots, true),
+					   sp->gfn);
+		if (slot && slot->maps)
+			shadow_wrprot_gfn(mmu, slot, sp->gfn);
 	}
-	if (flush)
-		umbra_mmu_flush(mmu);
-	flush = false;
+	/* Whether or not W was there: the dirty log takes it away before it flushes. */
+	umbra_mmu_flush(mmu);
 	list_for_each_entry_safe(sp, next, todo, sync) {
 		list_del(&sp->sync);
 		vcpu->mmu.stat.mmu_sync++;
@@ -229,9 +229,9 @@ bool shadow_sync_below(struct umbra_vcpu *vcpu, struct umbra_sp *sp)
 	/* Pairs with shadow_maybe_unsync(): before the marks go. */
 	smp_wmb();
 	if (sp->unsync)
-		take(sp, &todo);
+		take(&vcpu->vm->mmu, sp, &todo);
 	else
-		collect(sp, &todo);
+		collect(&vcpu->vm->mmu, sp, &todo);
 	sync_pages(vcpu, &todo);
 	/* The other side of shadow_maybe_unsync(): after the flush. */
 	smp_wmb();

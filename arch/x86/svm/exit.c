@@ -147,9 +147,12 @@ static int exit_cr3_write(struct umbra_vcpu *vcpu)
 {
 	unsigned int len;
 	int reg = peek_rm(vcpu, 0x22, 0xd8, &len);
+	u64 val;
 
-	/* Outside long mode the upper half of CR3 is not looked at. */
-	if (reg < 0 || umbra_set_cr(vcpu, 3, vcpu->arch.regs[reg]))
+	if (reg < 0)
+		return UMBRA_RUN_SLOW;
+	val = vcpu->arch.regs[reg];
+	if (umbra_set_cr(vcpu, 3, in_64bit_mode(vcpu) ? val : (u32)val))
 		return UMBRA_RUN_SLOW;
 	advance(vcpu, len);
 	umbra_shadow_find_root(vcpu);
