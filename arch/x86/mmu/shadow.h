@@ -160,6 +160,18 @@ static inline unsigned int shadow_sptep_index(const u64 *sptep)
 	return offset_in_page(sptep) / sizeof(*sptep);
 }
 
+/* Which of the root's shadow pages translates @gva. */
+static inline unsigned int shadow_root_index(const struct umbra_shadow_root *root, u64 gva)
+{
+	return root->role.level > 2 ? 0 : gva >> 30 & 3;
+}
+
+/* The published slot of a gfn; mmu->lock is held. */
+static inline struct umbra_memslot *shadow_find_slot(struct umbra_mmu *mmu, gfn_t gfn)
+{
+	return umbra_memslots_find(rcu_dereference_protected(mmu->memslots, true), gfn);
+}
+
 static inline unsigned int shadow_index(u64 gva, int level)
 {
 	return gva >> (PAGE_SHIFT + (level - 1) * UMBRA_LEVEL_BITS) & (SHADOW_ENTRIES - 1);

@@ -64,7 +64,7 @@ static bool read_gpte(struct umbra_audit_run *run, struct umbra_sp *sp, int i, u
 		if (sp->role.level == 2)
 			at /= 2;
 	}
-	slot = umbra_memslots_find(slots_of(run->mmu), sp->gfn);
+	slot = shadow_find_slot(run->mmu, sp->gfn);
 	if (!run->host || !slot)
 		return false;
 	hva = umbra_slot_hva(slot, sp->gfn);
@@ -81,7 +81,7 @@ static void check_gpte(struct umbra_audit_run *run, struct umbra_sp *sp, u64 gpt
 		       gfn_t gfn, u64 spte)
 {
 	u64 mask = sp->role.top == 2 ? GENMASK_ULL(31, PAGE_SHIFT) : SPTE_PFN_MASK;
-	struct umbra_memslot *slot = umbra_memslots_find(slots_of(run->mmu), sp->gfn);
+	struct umbra_memslot *slot = shadow_find_slot(run->mmu, sp->gfn);
 
 	/* Nothing sets D in read-only memory. */
 	if (slot && umbra_slot_readonly(slot))
@@ -111,7 +111,7 @@ static bool covers_table(struct umbra_mmu *mmu, gfn_t gfn, int level)
 
 	if (level == UMBRA_LEVEL_4K)
 		return shadow_protects(mmu, gfn);
-	slot = umbra_memslots_find(slots_of(mmu), gfn);
+	slot = shadow_find_slot(mmu, gfn);
 	return slot && slot->maps && *shadow_tracked(slot, gfn, level);
 }
 
@@ -266,7 +266,7 @@ void shadow_audit(struct umbra_audit_run *run)
 /* @gfn_info of struct umbra_mmu_ops */
 void shadow_gfn_info(struct umbra_mmu *mmu, struct umbra_gfn_info *info)
 {
-	struct umbra_memslot *slot = umbra_memslots_find(slots_of(mmu), info->gfn);
+	struct umbra_memslot *slot = shadow_find_slot(mmu, info->gfn);
 	struct umbra_rmap_iter iter;
 	u64 *sptep;
 	int level;

@@ -11,7 +11,7 @@ static u64 *first_leaf(struct umbra_mmu *mmu, gfn_t gfn, int *level)
 	struct umbra_memslot *slot;
 	struct umbra_rmap_iter iter;
 
-	slot = umbra_memslots_find(rcu_dereference_protected(mmu->memslots, true), gfn);
+	slot = shadow_find_slot(mmu, gfn);
 	if (!slot || !slot->maps)
 		return NULL;
 	for (*level = UMBRA_LEVEL_4K; *level <= UMBRA_LEVEL_1G; ++*level) {

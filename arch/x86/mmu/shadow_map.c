@@ -46,11 +46,6 @@ int shadow_prepare(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault)
 	return err ?: shadow_cache_fill(mv_vcpu(mv));
 }
 
-static struct umbra_memslot *find_slot(struct umbra_mmu *mmu, gfn_t gfn)
-{
-	return umbra_memslots_find(rcu_dereference_protected(mmu->memslots, true), gfn);
-}
-
 /*
  * What a leaf may allow: writes only if the guest's entry says that it is dirty. In
  * read-only memory nothing will ever say so.
@@ -66,7 +61,7 @@ static unsigned int leaf_access(struct umbra_mmu *mmu, const struct umbra_walk *
 	leaf = &w->entry[w->level - 1];
 	if (leaf->gpte & SPTE_D)
 		return w->access;
-	slot = find_slot(mmu, leaf->gpa >> PAGE_SHIFT);
+	slot = shadow_find_slot(mmu, leaf->gpa >> PAGE_SHIFT);
 	if (slot && umbra_slot_readonly(slot))
 		return w->access;
 	return w->access & ~UMBRA_PERM_WRITE;
@@ -151,7 +146,7 @@ static bool newly_protected(struct descent *d)
 static struct umbra_sp *root_part(struct descent *d)
 {
 	struct umbra_shadow_root *root = d->vcpu->arch.shadow->root;
-	int i = root->role.level > 2 ? 0 : d->gva >> 30 & 3;
+	int i = shadow_root_index(root, d->gva);
 
 	if (root->sp[i] &&
 	    (d->walk->top != 3 || d->walk->entry[2].gpte == root->pdpte[i]))
@@ -327,7 +322,7 @@ static void map_around(struct descent *d, u64 *sptep)
 static bool mapped_page(const struct descent *d, struct umbra_host_page *page)
 {
 	const struct umbra_shadow_root *root = d->vcpu->arch.shadow->root;
-	struct umbra_sp *sp = root->sp[root->role.level > 2 ? 0 : d->gva >> 30 & 3];
+	struct umbra_sp *sp = root->sp[shadow_root_index(root, d->gva)];
 	u64 *sptep, spte = 0;
 	int level;
 

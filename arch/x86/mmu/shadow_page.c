@@ -146,8 +146,7 @@ struct umbra_sp *shadow_next_page(struct umbra_mmu *mmu, gfn_t gfn, struct umbra
 /* A guest table begins or ceases to be shadowed; larger mappings may not cover it. */
 static void count_tracked(struct umbra_mmu *mmu, gfn_t gfn, int by)
 {
-	struct umbra_memslots *slots = rcu_dereference_protected(mmu->memslots, true);
-	struct umbra_memslot *slot = umbra_memslots_find(slots, gfn);
+	struct umbra_memslot *slot = shadow_find_slot(mmu, gfn);
 	int level;
 
 	if (!slot || !slot->maps)
@@ -162,9 +161,8 @@ static void count_tracked(struct umbra_mmu *mmu, gfn_t gfn, int by)
  */
 struct umbra_memslot *shadow_table_slot(struct umbra_mmu *mmu, gfn_t gfn)
 {
-	struct umbra_memslot *slot;
+	struct umbra_memslot *slot = shadow_find_slot(mmu, gfn);
 
-	slot = umbra_memslots_find(rcu_dereference_protected(mmu->memslots, true), gfn);
 	return slot && slot->maps && !slot->gone ? slot : NULL;
 }
 

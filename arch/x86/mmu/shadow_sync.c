@@ -193,8 +193,7 @@ static void sync_pages(struct umbra_vcpu *vcpu, struct list_head *todo)
 			if (other->unsync)
 				take(mmu, other, todo);
 		/* Also in a slot that is about to go. */
-		slot = umbra_memslots_find(rcu_dereference_protected(mmu->memslots, true),
-					   sp->gfn);
+		slot = shadow_find_slot(mmu, sp->gfn);
 		if (slot && slot->maps)
 			shadow_wrprot_gfn(mmu, slot, sp->gfn);
 	}
@@ -304,7 +303,7 @@ void umbra_shadow_invlpg(struct umbra_vcpu *vcpu, u64 gva)
 	int level;
 
 	write_lock(&mmu->lock);
-	sp = root->sp[root->role.level > 2 ? 0 : gva >> 30 & 3];
+	sp = root->sp[shadow_root_index(root, gva)];
 	for (level = root->role.level; sp && level; level--) {
 		u64 *sptep = &sp->spt[shadow_index(gva, level)];
 		u64 spte = READ_ONCE(*sptep);
