@@ -41,6 +41,7 @@ bool umbra_rmap_add(struct umbra_rmap_head *head, u64 *sptep,
 	if (!head->val) {
 		head->val = (unsigned long)sptep;
 		*umbra_rmap_link(sptep) = (unsigned long)head | SINGLE;
+		pr_debug("rmap: chain %p 0->1\n", head);
 		return false;
 	}
 	if (desc && desc->count < UMBRA_RMAP_DESC_SPTES) {
@@ -50,8 +51,10 @@ bool umbra_rmap_add(struct umbra_rmap_head *head, u64 *sptep,
 	spare->head = head;
 	spare->next = desc;
 	spare->count = 0;
-	if (!desc)
+	if (!desc) {
 		put_in(spare, (u64 *)head->val);
+		pr_debug("rmap: chain %p 1->many\n", head);
+	}
 	put_in(spare, sptep);
 	head->val = (unsigned long)spare | MANY;
 	return true;
@@ -70,6 +73,7 @@ static struct umbra_rmap_desc *shrink(struct umbra_rmap_head *head)
 	if (!desc->next && desc->count == 1) {
 		head->val = (unsigned long)desc->sptes[0];
 		*umbra_rmap_link(desc->sptes[0]) = (unsigned long)head | SINGLE;
+		pr_debug("rmap: chain %p many->1\n", head);
 		return desc;
 	}
 	return NULL;
@@ -91,6 +95,7 @@ struct umbra_rmap_desc *umbra_rmap_remove(u64 *sptep)
 	*umbra_rmap_link(sptep) = 0;
 	if (link & SINGLE) {
 		((struct umbra_rmap_head *)(link & ~SINGLE))->val = 0;
+		pr_debug("rmap: chain %p 1->0\n", (void *)(link & ~SINGLE));
 		return NULL;
 	}
 	desc = (struct umbra_rmap_desc *)link;
@@ -117,6 +122,26 @@ struct umbra_rmap_head *umbra_rmap_head_of(u64 *sptep)
 	if (link & SINGLE)
 		return (struct umbra_rmap_head *)(link & ~SINGLE);
 	return link ? ((struct umbra_rmap_desc *)link)->head : NULL;
+}
+
+/**
+ * umbra_rmap_listed() - is an spte once where its link says that it is?
+ * @sptep: an spte that has a link
+ *
+ * With as many entries in all chains as sptes that this is true of, each is in its chain
+ * and none is in another, or twice.
+ */
+bool umbra_rmap_listed(u64 *sptep)
+{
+	unsigned long link = *umbra_rmap_link(sptep);
+	const struct umbra_rmap_desc *desc = (struct umbra_rmap_desc *)link;
+	unsigned long i, found = 0;
+
+	if (link & SINGLE)
+		return ((struct umbra_rmap_head *)(link & ~SINGLE))->val == (unsigned long)sptep;
+	for (i = 0; i < desc->count; i++)
+		found += desc->sptes[i] == sptep;
+	return found == 1;
 }
 
 /**

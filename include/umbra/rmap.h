@@ -60,6 +60,7 @@ bool umbra_rmap_add(struct umbra_rmap_head *head, u64 *sptep,
 		    struct umbra_rmap_desc *spare);
 struct umbra_rmap_desc *umbra_rmap_remove(u64 *sptep);
 struct umbra_rmap_head *umbra_rmap_head_of(u64 *sptep);
+bool umbra_rmap_listed(u64 *sptep);
 u64 *umbra_rmap_first(const struct umbra_rmap_head *head, struct umbra_rmap_iter *iter);
 u64 *umbra_rmap_next(struct umbra_rmap_iter *iter);
 unsigned long umbra_rmap_count(const struct umbra_rmap_head *head);

@@ -34,6 +34,7 @@
 #include "spte.h"
 
 #define SHADOW_ENTRIES	512
+#define SHADOW_NO_GFN	(~(gfn_t)0)
 
 /**
  * struct umbra_sp - one shadow page
@@ -83,6 +84,9 @@ struct umbra_sp {
  * @gen: see above
  * @unsync: how many are out of sync
  * @syncing: pages are brought in sync, and their marks are gone already
+ * @broken: the hook of shadow_hook.c that awaits UMBRA_HOOK_REPAIR, or 0
+ * @broken_sptep: the entry that it broke
+ * @broken_link: its link, if that is to be put back
  */
 struct umbra_shadow {
 	struct hlist_head hash[1 << SHADOW_HASH_BITS];
@@ -91,6 +95,11 @@ struct umbra_shadow {
 	unsigned long gen;
 	unsigned long unsync;
 	bool syncing;
+#ifdef UMBRA_TEST
+	u32 broken;
+	u64 *broken_sptep;
+	unsigned long broken_link;
+#endif
 };
 
 /* A guest access with the walk that translated it. */
@@ -185,6 +194,7 @@ void shadow_rmap_add(struct umbra_vcpu *vcpu, struct umbra_rmap_head *head, u64 
 void shadow_rmap_remove(u64 *sptep);
 struct hlist_head *shadow_chain(struct umbra_mmu *mmu, gfn_t gfn);
 struct umbra_sp *shadow_next_page(struct umbra_mmu *mmu, gfn_t gfn, struct umbra_sp *sp);
+void shadow_count_tracked(struct umbra_mmu *mmu, gfn_t gfn, int by);
 struct umbra_memslot *shadow_table_slot(struct umbra_mmu *mmu, gfn_t gfn);
 struct umbra_sp *shadow_get_page(struct umbra_vcpu *vcpu, struct umbra_memslot *slot,
 				 gfn_t gfn, union umbra_sp_role role, bool *flush);
@@ -201,6 +211,7 @@ int shadow_make_maps(struct umbra_memslot *slot);
 void shadow_forget_tracked(struct umbra_memslot *slot);
 unsigned long *shadow_tracked(const struct umbra_memslot *slot, gfn_t gfn, int level);
 struct umbra_rmap_head *shadow_rmap(const struct umbra_memslot *slot, gfn_t gfn, int level);
+gfn_t shadow_leaf_gfn(struct umbra_mmu *mmu, u64 *sptep, int level);
 void shadow_set_leaf(struct umbra_vcpu *vcpu, struct umbra_memslot *slot, gfn_t gfn,
 		     int level, u64 *sptep, u64 spte);
 bool shadow_change_leaf(struct umbra_mmu *mmu, gfn_t gfn, int level, u64 *sptep, u64 spte,
@@ -244,9 +255,23 @@ void shadow_audit(struct umbra_audit_run *run);
 void shadow_gfn_info(struct umbra_mmu *mmu, struct umbra_gfn_info *info);
 void shadow_dump(struct umbra_mmu *mmu, struct seq_file *m);
 
+/* shadow_audit_walk.c */
+void shadow_audit_walk(struct umbra_audit_run *run, const struct umbra_sp *sp, int i, gfn_t gfn);
+
 #ifdef UMBRA_TEST
 /* shadow_hook.c */
 int shadow_hook(struct umbra_mmu *mmu, const struct umbra_test_hook *hook);
+void shadow_mend(struct umbra_mmu *mmu);
+bool shadow_uses_old_roots(const struct umbra_mmu *mmu);
+#else
+static inline void shadow_mend(struct umbra_mmu *mmu)
+{
+}
+
+static inline bool shadow_uses_old_roots(const struct umbra_mmu *mmu)
+{
+	return false;
+}
 #endif
 
 #endif

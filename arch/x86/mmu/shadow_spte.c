@@ -62,6 +62,35 @@ struct umbra_rmap_head *shadow_rmap(const struct umbra_memslot *slot, gfn_t gfn,
 	return heads + map_offset(slot, level) + frame(slot, gfn, level);
 }
 
+/**
+ * shadow_leaf_gfn() - first gfn of a leaf, by the chain that it is in
+ * @mmu: the MMU
+ * @sptep: the leaf
+ * @level: its level
+ *
+ * It looks through all slots. Return: the gfn; SHADOW_NO_GFN if the leaf is in no chain of
+ * its level.
+ */
+gfn_t shadow_leaf_gfn(struct umbra_mmu *mmu, u64 *sptep, int level)
+{
+	struct umbra_memslots *set = rcu_dereference_protected(mmu->memslots, true);
+	struct umbra_rmap_head *head = umbra_rmap_head_of(sptep);
+	unsigned int i;
+
+	for (i = 0; head && i < set->count; i++) {
+		struct umbra_memslot *slot = set->slots[i];
+		struct umbra_rmap_head *first;
+
+		if (!slot->maps)
+			continue;
+		first = shadow_rmap(slot, slot->base_gfn, level);
+		if (head >= first && head < first + frames(slot, level))
+			return umbra_level_base(slot->base_gfn, level) +
+			       (head - first) * umbra_level_pages(level);
+	}
+	return SHADOW_NO_GFN;
+}
+
 /* How many shadowed guest tables lie in the frame of @level, 2 or 3, of @gfn. */
 unsigned long *shadow_tracked(const struct umbra_memslot *slot, gfn_t gfn, int level)
 {
@@ -125,6 +154,8 @@ void shadow_drop_leaf(struct umbra_mmu *mmu, u64 *sptep, int level)
 	/* The hardware may be setting A or D right now. */
 	u64 old = xchg(sptep, 0);
 
+	/* While its chain says where it is. */
+	spte_trace_zap(mmu, shadow_leaf_gfn(mmu, sptep, level), level, old);
 	shadow_rmap_remove(sptep);
 	spte_account(mmu, 0, level, old, 0);
 }

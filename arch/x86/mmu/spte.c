@@ -33,10 +33,12 @@ static void tell_host(struct umbra_mmu *mmu, u64 spte)
 /**
  * spte_account() - a leaf was changed
  * @mmu: the MMU; mmu->lock held
- * @gfn: first gfn of the leaf
+ * @gfn: first gfn of the leaf; any number for one that is cleared
  * @level: its level
  * @old: what the entry was: a leaf, or not mapped
  * @spte: what it is now: a leaf, or not mapped
+ *
+ * Who clears a leaf says spte_trace_zap() besides.
  */
 void spte_account(struct umbra_mmu *mmu, gfn_t gfn, int level, u64 old, u64 spte)
 {
@@ -54,9 +56,6 @@ void spte_account(struct umbra_mmu *mmu, gfn_t gfn, int level, u64 old, u64 spte
 			 level, spte);
 	} else if (was && !is) {
 		atomic64_dec(&mmu->stat.pages[level - 1]);
-		trace_umbra_zap(mmu->id, gfn, level, old);
-		pr_debug("unmap: vm %u gfn %llx level %d spte %llx\n", mmu->id, gfn,
-			 level, old);
 	}
 }
 

@@ -15,6 +15,7 @@
 
 #include <linux/bits.h>
 #include <linux/build_bug.h>
+#include <umbra/trace.h>
 #include <umbra/types.h>
 
 struct umbra_audit_run;
@@ -80,6 +81,17 @@ static inline u64 *spte_child(u64 spte)
 {
 	return __va(spte & SPTE_PFN_MASK);
 }
+
+/*
+ * Say that a leaf goes. @gfn is evaluated only while somebody listens: shadow paging has
+ * to look for it.
+ */
+#define spte_trace_zap(mmu, gfn, level, spte) do {			\
+	if (trace_umbra_zap_enabled())					\
+		trace_umbra_zap((mmu)->id, gfn, level, spte);		\
+	pr_debug("unmap: vm %u gfn %llx level %d spte %llx\n",		\
+		 (mmu)->id, gfn, level, spte);				\
+} while (0)
 
 /* spte.c */
 void spte_account(struct umbra_mmu *mmu, gfn_t gfn, int level, u64 old, u64 spte);

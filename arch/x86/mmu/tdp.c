@@ -62,6 +62,7 @@ void tdp_clear_leaf(struct umbra_mmu *mmu, u64 *sptep, gfn_t gfn, int level)
 	/* The hardware, and lockless faults, may be setting bits right now. */
 	u64 old = xchg(sptep, 0);
 
+	spte_trace_zap(mmu, gfn, level, old);
 	spte_account(mmu, gfn, level, old, 0);
 }
 

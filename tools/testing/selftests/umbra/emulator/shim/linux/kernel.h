@@ -8,6 +8,7 @@
 
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
+#define pr_debug(fmt, ...)	do { } while (0)
 #define fallthrough	__attribute__((__fallthrough__))
 #ifndef ARRAY_SIZE
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
