@@ -34,10 +34,13 @@ MODULE_PARM_DESC(audit, "check all mappings: 0 never, 1 on request, 2 after ever
 static void report(struct umbra_audit_run *run, gfn_t gfn, int level, u64 spte,
 		   struct va_format *vaf)
 {
-	if (run->out->violations++ >= LINES_MAX)
+	/* Room for what a few runs say, each up to its limit. */
+	static DEFINE_RATELIMIT_STATE(limit, DEFAULT_RATELIMIT_INTERVAL, 10 * LINES_MAX);
+
+	if (run->out->violations++ >= LINES_MAX || !__ratelimit(&limit))
 		return;
-	pr_err_ratelimited(UMBRA_NAME ": audit: vm %u gfn %llx level %d spte %llx: %pV (%s)\n",
-			   run->mmu->id, gfn, level, spte, vaf, run->where);
+	pr_err(UMBRA_NAME ": audit: vm %u gfn %llx level %d spte %llx: %pV (%s)\n",
+	       run->mmu->id, gfn, level, spte, vaf, run->where);
 }
 
 /**

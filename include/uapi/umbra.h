@@ -146,7 +146,19 @@ struct umbra_counters {
 #define UMBRA_HOOK_TABLE_PARENT	6 /* arg gfn: corrupt the back link of its table */
 #define UMBRA_HOOK_NO_RETRY	7 /* arg 1: ignore the invalidation sequence; 0: stop */
 #define UMBRA_HOOK_ALLOC_FAIL	8 /* arg n: fail the n-th allocation from now on */
-#define UMBRA_HOOK_REPAIR	9 /* make the accounts agree again after 4 or 5 */
+#define UMBRA_HOOK_REPAIR	9 /* make all agree again after any of these, but 2 and 3 in TDP */
+/* Of shadow paging; one at a time, and the guest does not run before UMBRA_HOOK_REPAIR. */
+#define UMBRA_HOOK_SPTE_USER	10 /* arg gfn: turn U of its spte over */
+#define UMBRA_HOOK_SPTE_EXEC	11 /* arg gfn: turn NX of its spte over */
+#define UMBRA_HOOK_RMAP_GONE	12 /* arg gfn: take its spte out of its chain */
+#define UMBRA_HOOK_RMAP_STRAY	13 /* arg gfn: clear its spte, and leave it in its chain */
+#define UMBRA_HOOK_RMAP_TWICE	14 /* arg gfn with 2 to 12 sptes: have one in the chain again */
+#define UMBRA_HOOK_RMAP_OTHER	15 /* arg gfn: put its spte in the next gfn's chain */
+#define UMBRA_HOOK_TABLE_CHILD	16 /* arg gfn: forget one parent of its table */
+#define UMBRA_HOOK_UNSYNC_BIT	17 /* arg gfn of a table out of sync: clear its parent's bit */
+#define UMBRA_HOOK_UNSYNC_COUNT	18 /* arg gfn of a table out of sync: miscount its parent's bits */
+#define UMBRA_HOOK_UNSYNC_SUM	19 /* miscount the pages that are out of sync */
+#define UMBRA_HOOK_OLD_ROOT	20 /* let all roots be of an old generation, and be used; may run */
 
 /**
  * struct umbra_test_hook - put one fault into a VM (test builds only)
@@ -155,7 +167,8 @@ struct umbra_counters {
  * @arg: as the hook says
  *
  * UMBRA_TEST_HOOK: -ENOTTY in a build without UMBRA_TEST=1, -ENOENT when the
- * gfn of @arg has no spte, -EINVAL for an unknown hook.
+ * gfn of @arg has not what it is about, -EINVAL for an unknown hook, -EBUSY when one of
+ * shadow paging awaits UMBRA_HOOK_REPAIR.
  */
 struct umbra_test_hook {
 	__u32 hook;

@@ -4,17 +4,18 @@
  * it; besides, what they say of one gfn, and all of them as text.
  *
  * Rules
- *  1. Each present leaf is in the chain of a gfn of its own level, and each entry of a
- *     chain is a present leaf of that level. It keeps the rules of spte_audit.c.
- *  2. Each entry that leads to a shadow page is in the chain of that page's parents, and
- *     each of those leads to it.
+ *  1. Each present leaf is in the chain of a gfn of its own level, once, and each entry of
+ *     a chain is a present leaf of that level. It keeps the rules of spte_audit.c.
+ *  2. Each entry that leads to a shadow page is in the chain of that page's parents, once,
+ *     and each of those leads to it.
  *  3. No leaf allows writes to a gfn that is a shadowed guest table, unless that is out of
  *     sync.
- *  4. A leaf of a page that is neither direct nor out of sync translates as the guest's
- *     entry does and allows no more; one of a direct page maps that page's frames in order.
- *  5. The counts are true: leaves by level, shadow pages, shadowed tables in a 2M or 1G.
+ *  4. Each entry of a page in sync is what a fresh walk gives: shadow_audit_walk.c.
+ *  5. The counts are true: leaves by level, shadow pages, those out of sync, shadowed
+ *     tables in a 2M or 1G.
  *  6. What is out of sync is of level 1 and so are all pages of its gfn, and each entry that
  *     leads to it, from the root down, has its bit.
+ *  7. The root of a vCPU that is in the guest is neither zapped nor of an old generation.
  *
  * Locks: mmu->lock held for writing.
  */
@@ -24,84 +25,6 @@
 static struct umbra_memslots *slots_of(struct umbra_mmu *mmu)
 {
 	return rcu_dereference_protected(mmu->memslots, true);
-}
-
-/* The gfn whose chain the leaf is in; false if it is in none of its level's. */
-static bool gfn_of(struct umbra_mmu *mmu, u64 *sptep, int level, gfn_t *gfn)
-{
-	struct umbra_rmap_head *head = umbra_rmap_head_of(sptep);
-	struct umbra_memslots *set = slots_of(mmu);
-	unsigned int i;
-
-	for (i = 0; head && i < set->count; i++) {
-		struct umbra_memslot *slot = set->slots[i];
-		struct umbra_rmap_head *first, *last;
-
-		if (!slot->maps)
-			continue;
-		first = shadow_rmap(slot, slot->base_gfn, level);
-		last = shadow_rmap(slot, slot->base_gfn + slot->npages - 1, level);
-		if (head < first || head > last)
-			continue;
-		*gfn = umbra_level_base(slot->base_gfn, level) +
-		       (head - first) * umbra_level_pages(level);
-		return true;
-	}
-	return false;
-}
-
-/* The guest's entry that an entry of @sp was made from; false if it is not at hand. */
-static bool read_gpte(struct umbra_audit_run *run, struct umbra_sp *sp, int i, u64 *gpte)
-{
-	unsigned int at = i + sp->role.quadrant * SHADOW_ENTRIES, bytes = 8;
-	struct umbra_memslot *slot;
-	struct umbra_host_page page;
-	unsigned long hva;
-	void *entry;
-
-	if (sp->role.top == 2) {
-		bytes = 4;
-		if (sp->role.level == 2)
-			at /= 2;
-	}
-	slot = shadow_find_slot(run->mmu, sp->gfn);
-	if (!run->host || !slot)
-		return false;
-	hva = umbra_slot_hva(slot, sp->gfn);
-	if (umbra_notifier_covers(&run->mmu->notifier, hva, PAGE_SIZE) ||
-	    !umbra_hostpt_scan(run->mmu->mm, hva, &page, 1) || !page.present)
-		return false;
-	entry = __va(page.pfn << PAGE_SHIFT) + at * bytes;
-	*gpte = bytes == 8 ? READ_ONCE(*(u64 *)entry) : READ_ONCE(*(u32 *)entry);
-	return true;
-}
-
-/* Rule 4; @gpte is of the last level, the rest is the levels' above. */
-static void check_gpte(struct umbra_audit_run *run, struct umbra_sp *sp, u64 gpte,
-		       gfn_t gfn, u64 spte)
-{
-	u64 mask = sp->role.top == 2 ? GENMASK_ULL(31, PAGE_SHIFT) : SPTE_PFN_MASK;
-	struct umbra_memslot *slot = shadow_find_slot(run->mmu, sp->gfn);
-
-	/* Nothing sets D in read-only memory. */
-	if (slot && umbra_slot_readonly(slot))
-		gpte |= SPTE_D;
-
-	if (!(gpte & SPTE_P))
-		umbra_audit_racy(run, gfn, sp->role.level, spte,
-				 "the guest's entry is not present");
-	else if (sp->role.level == UMBRA_LEVEL_4K && (gpte & mask) >> PAGE_SHIFT != gfn)
-		umbra_audit_racy(run, gfn, sp->role.level, spte,
-				 "the guest's entry %llx is for another frame", gpte);
-	else if ((spte & SPTE_W) && (!(gpte & SPTE_D) || (sp->role.wp && !(gpte & SPTE_W))))
-		umbra_audit_racy(run, gfn, sp->role.level, spte,
-				 "writable, but the guest's entry is %llx", gpte);
-	else if ((spte & SPTE_U) && !(gpte & SPTE_U))
-		umbra_audit_racy(run, gfn, sp->role.level, spte,
-				 "for the user, but the guest's entry is %llx", gpte);
-	else if (sp->role.top > 2 && (gpte & SPTE_NX) && !(spte & SPTE_NX))
-		umbra_audit_racy(run, gfn, sp->role.level, spte,
-				 "executable, but the guest's entry is %llx", gpte);
 }
 
 /* Rule 3; of a large leaf each frame counts. */
@@ -118,24 +41,20 @@ static bool covers_table(struct umbra_mmu *mmu, gfn_t gfn, int level)
 static void check_leaf(struct umbra_audit_run *run, struct umbra_sp *sp, int i)
 {
 	int level = sp->role.level;
-	u64 *sptep = &sp->spt[i], spte = READ_ONCE(*sptep), gpte;
-	gfn_t gfn;
+	u64 *sptep = &sp->spt[i], spte = READ_ONCE(*sptep);
+	gfn_t gfn = shadow_leaf_gfn(run->mmu, sptep, level);
 
-	if (!gfn_of(run->mmu, sptep, level, &gfn)) {
+	if (gfn == SHADOW_NO_GFN) {
 		umbra_audit_violation(run, sp->gfn, level, spte, "in no chain of its level");
 		return;
 	}
+	if (!umbra_rmap_listed(sptep))
+		umbra_audit_violation(run, gfn, level, spte, "not once in its chain");
 	spte_audit_leaf(run, gfn, level, spte);
 	if ((spte & SPTE_W) && covers_table(run->mmu, gfn, level))
 		umbra_audit_violation(run, gfn, level, spte,
 				      "writable, but a guest table that is shadowed");
-	if (sp->role.direct) {
-		if (gfn != sp->gfn + i * umbra_level_pages(level))
-			umbra_audit_violation(run, gfn, level, spte,
-					      "not the direct page's frame");
-	} else if (!sp->unsync && read_gpte(run, sp, i, &gpte)) {
-		check_gpte(run, sp, gpte, gfn, spte);
-	}
+	shadow_audit_walk(run, sp, i, gfn);
 }
 
 static void check_child(struct umbra_audit_run *run, struct umbra_sp *sp, int i)
@@ -143,13 +62,16 @@ static void check_child(struct umbra_audit_run *run, struct umbra_sp *sp, int i)
 	u64 spte = READ_ONCE(sp->spt[i]);
 	struct umbra_sp *child = spte_sp(spte);
 
-	if (umbra_rmap_head_of(&sp->spt[i]) != &child->parents)
+	if (umbra_rmap_head_of(&sp->spt[i]) != &child->parents ||
+	    !umbra_rmap_listed(&sp->spt[i]))
 		umbra_audit_violation(run, sp->gfn, sp->role.level, spte,
-				      "not among the parents of its table");
+				      "not once among the parents of its table");
 	else if (child->zapped || child->role.level != sp->role.level - 1)
 		umbra_audit_violation(run, sp->gfn, sp->role.level, spte,
 				      "leads to a table of level %d%s", child->role.level,
 				      child->zapped ? " that is gone" : "");
+	else
+		shadow_audit_walk(run, sp, i, child->gfn);
 }
 
 /* Rule 6 */
@@ -193,22 +115,38 @@ static void check_chains(struct umbra_audit_run *run, struct umbra_memslot *slot
 			 u64 *entries)
 {
 	struct umbra_rmap_head *head = shadow_rmap(slot, slot->base_gfn, level);
+	gfn_t gfn = umbra_level_base(slot->base_gfn, level);
 	struct umbra_rmap_head *last;
 	struct umbra_rmap_iter iter;
 	u64 *sptep;
 
 	last = shadow_rmap(slot, slot->base_gfn + slot->npages - 1, level);
-	for (; head <= last; head++) {
+	for (; head <= last; head++, gfn += umbra_level_pages(level)) {
 		umbra_rmap_for_each(head, &iter, sptep) {
 			entries[level - 1]++;
 			if (!spte_is_mapped(*sptep) || sptep_sp(sptep)->role.level != level)
-				umbra_audit_violation(run, 0, level, *sptep,
+				umbra_audit_violation(run, gfn, level, *sptep,
 						      "in a chain, but no leaf of its level");
 		}
 	}
 }
 
-static void check_counts(struct umbra_audit_run *run, const u64 *leaves, u64 pages)
+/* What there is, to be held against what is counted. */
+struct found {
+	u64 leaves[UMBRA_LEVEL_NUM];
+	u64 pages;
+	u64 unsync;
+	u64 tables;	/* guest tables that are shadowed, in whatever uses */
+};
+
+static void check_count(struct umbra_audit_run *run, const char *what, u64 counted, u64 there)
+{
+	if (counted != there)
+		umbra_audit_violation(run, 0, 0, 0, "%llu %s counted, %llu there", counted, what,
+				      there);
+}
+
+static void check_leaves(struct umbra_audit_run *run, const struct found *found)
 {
 	struct umbra_memslots *set = slots_of(run->mmu);
 	u64 entries[UMBRA_LEVEL_NUM] = { 0 };
@@ -220,47 +158,105 @@ static void check_counts(struct umbra_audit_run *run, const u64 *leaves, u64 pag
 			check_chains(run, set->slots[i], level, entries);
 	for (level = 1; level <= UMBRA_LEVEL_NUM; level++) {
 		u64 counted = atomic64_read(&run->mmu->stat.pages[level - 1]);
+		u64 there = found->leaves[level - 1];
 
-		if (counted != leaves[level - 1] || entries[level - 1] != leaves[level - 1])
+		if (counted != there || entries[level - 1] != there)
 			umbra_audit_violation(run, 0, level, 0,
 					      "%llu leaves counted, %llu there, %llu in chains",
-					      counted, leaves[level - 1], entries[level - 1]);
+					      counted, there, entries[level - 1]);
 	}
-	if (pages != run->mmu->arch.shadow->count)
-		umbra_audit_violation(run, 0, 0, 0, "%lu shadow pages counted, %llu there",
-				      run->mmu->arch.shadow->count, pages);
+}
+
+/* How many shadowed tables the slots know of that are here to stay, by frames of @level. */
+static u64 tracked(struct umbra_audit_run *run, int level)
+{
+	struct umbra_memslots *set = slots_of(run->mmu);
+	unsigned long *count, *last;
+	unsigned int i;
+	u64 sum = 0;
+
+	for (i = 0; i < set->count; i++) {
+		struct umbra_memslot *slot = set->slots[i];
+
+		if (!slot->maps || slot->gone)
+			continue;
+		last = shadow_tracked(slot, slot->base_gfn + slot->npages - 1, level);
+		for (count = shadow_tracked(slot, slot->base_gfn, level); count <= last; count++)
+			sum += *count;
+	}
+	return sum;
+}
+
+static void check_counts(struct umbra_audit_run *run, const struct found *found)
+{
+	const struct umbra_shadow *shadow = run->mmu->arch.shadow;
+
+	check_leaves(run, found);
+	check_count(run, "shadow pages", shadow->count, found->pages);
+	check_count(run, "pages out of sync", shadow->unsync, found->unsync);
+	check_count(run, "tables by 2M", tracked(run, UMBRA_LEVEL_2M), found->tables);
+	check_count(run, "tables by 1G", tracked(run, UMBRA_LEVEL_1G), found->tables);
+}
+
+/* Rule 7. Who is about to look for another root may have an old one for an instant. */
+static void check_roots(struct umbra_audit_run *run)
+{
+	unsigned long gen = run->mmu->arch.shadow->gen;
+	struct umbra_mmu_vcpu *mv;
+
+	list_for_each_entry_rcu(mv, &run->mmu->vcpus, node, true) {
+		const struct umbra_shadow_root *root = mv_vcpu(mv)->arch.shadow->root;
+		int i;
+
+		for (i = 0; i < ARRAY_SIZE(root->sp); i++) {
+			/* It is freed by who holds the lock and takes it out of here before. */
+			struct umbra_sp *sp = READ_ONCE(root->sp[i]);
+
+			if (READ_ONCE(mv->mode) == UMBRA_IN_GUEST && sp &&
+			    (sp->zapped || sp->gen != gen))
+				umbra_audit_racy(run, sp->gfn, sp->role.level, 0,
+						 "a vCPU is in the guest with this root, which is %s",
+						 sp->zapped ? "zapped" : "of an old generation");
+		}
+	}
+}
+
+static void check_page(struct umbra_audit_run *run, struct umbra_sp *sp, struct found *found)
+{
+	int i, level = sp->role.level;
+
+	found->pages++;
+	found->unsync += sp->unsync;
+	if (shadow_next_page(run->mmu, sp->gfn, NULL) == sp)
+		found->tables += !!shadow_table_slot(run->mmu, sp->gfn);
+	check_parents(run, sp);
+	check_unsync(run, sp);
+	for (i = 0; i < SHADOW_ENTRIES; i++) {
+		u64 spte = READ_ONCE(sp->spt[i]);
+
+		if (spte_is_table(spte, level)) {
+			check_child(run, sp, i);
+		} else if (spte_is_mapped(spte)) {
+			found->leaves[level - 1]++;
+			check_leaf(run, sp, i);
+		}
+	}
 }
 
 /* @audit of struct umbra_mmu_ops */
 void shadow_audit(struct umbra_audit_run *run)
 {
 	struct umbra_shadow *shadow = run->mmu->arch.shadow;
-	u64 leaves[UMBRA_LEVEL_NUM] = { 0 };
+	struct found found = { .pages = 0 };
 	struct umbra_sp *sp;
-	int i;
 
 	if (!shadow)
 		return;
-	list_for_each_entry(sp, &shadow->pages, lru) {
-		int level = sp->role.level;
-
-		run->out->tables++;
-		check_parents(run, sp);
-		check_unsync(run, sp);
-		for (i = 0; i < SHADOW_ENTRIES; i++) {
-			u64 spte = READ_ONCE(sp->spt[i]);
-
-			if (!spte_is_mapped(spte))
-				continue;
-			if (!spte_is_leaf(spte, level)) {
-				check_child(run, sp, i);
-				continue;
-			}
-			leaves[level - 1]++;
-			check_leaf(run, sp, i);
-		}
-	}
-	check_counts(run, leaves, run->out->tables);
+	list_for_each_entry(sp, &shadow->pages, lru)
+		check_page(run, sp, &found);
+	run->out->tables = found.pages;
+	check_counts(run, &found);
+	check_roots(run);
 }
 
 /* @gfn_info of struct umbra_mmu_ops */

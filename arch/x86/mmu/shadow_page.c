@@ -144,7 +144,7 @@ struct umbra_sp *shadow_next_page(struct umbra_mmu *mmu, gfn_t gfn, struct umbra
 }
 
 /* A guest table begins or ceases to be shadowed; larger mappings may not cover it. */
-static void count_tracked(struct umbra_mmu *mmu, gfn_t gfn, int by)
+void shadow_count_tracked(struct umbra_mmu *mmu, gfn_t gfn, int by)
 {
 	struct umbra_memslot *slot = shadow_find_slot(mmu, gfn);
 	int level;
@@ -174,7 +174,7 @@ static bool track(struct umbra_vcpu *vcpu, struct umbra_memslot *slot, gfn_t gfn
 
 	if (shadow_next_page(mmu, gfn, NULL))
 		return shadow_sync_gfn(vcpu, gfn);
-	count_tracked(mmu, gfn, 1);
+	shadow_count_tracked(mmu, gfn, 1);
 	sv->unprotected_again += gfn == sv->unprotected_gfn &&
 				 vcpu->arch.rip == sv->unprotected_rip;
 	shadow_wrprot_gfn(mmu, slot, gfn);
@@ -261,7 +261,7 @@ void shadow_zap_page(struct umbra_mmu *mmu, struct umbra_sp *sp, struct list_hea
 		shadow_drop(mmu, &sp->spt[i], sp->role.level);
 	hlist_del(&sp->hash);
 	if (!sp->role.direct && sp->gen == shadow->gen && !shadow_next_page(mmu, sp->gfn, NULL))
-		count_tracked(mmu, sp->gfn, -1);
+		shadow_count_tracked(mmu, sp->gfn, -1);
 	shadow->count--;
 	sp->zapped = true;
 	shadow->unsync -= sp->unsync;
@@ -321,8 +321,10 @@ void shadow_zap_all(struct umbra_mmu *mmu)
 		int i;
 
 		write_lock(&mmu->lock);
-		if (first)
+		if (first) {
+			shadow_mend(mmu);
 			new_generation(mmu);
+		}
 		first = false;
 		for (i = 0; i < SHADOW_STRETCH && !done; i++) {
 			struct umbra_sp *sp;

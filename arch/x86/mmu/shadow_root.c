@@ -35,6 +35,8 @@ static bool root_alive(const struct umbra_mmu *mmu, const struct umbra_shadow_ro
 	unsigned long gen = READ_ONCE(mmu->arch.shadow->gen);
 	int i, parts = root_parts(root);
 
+	if (shadow_uses_old_roots(mmu))
+		return root->role.level;
 	for (i = 0; i < parts; i++)
 		if (root->sp[i] && (READ_ONCE(root->sp[i]->zapped) || root->sp[i]->gen != gen))
 			return false;

@@ -7,8 +7,7 @@
  *
  * The VMs are closed without the audit that ends other tests.
  */
-#include <fcntl.h>
-
+#include "kmsg.h"
 #include "test.h"
 
 FIXTURE(audit) {
@@ -32,9 +31,7 @@ FIXTURE_SETUP(audit)
 	agent_start(self->vcpu);
 	agent_fill(self->vcpu, self->mem, MEM_SIZE, PAGE_4K, 1);
 	ASSERT_EQ(0, vm_audit(self->vm));
-	self->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
-	ASSERT_LE(0, self->kmsg);
-	lseek(self->kmsg, 0, SEEK_END);
+	self->kmsg = kmsg_open();
 }
 
 FIXTURE_TEARDOWN(audit)
@@ -45,18 +42,9 @@ FIXTURE_TEARDOWN(audit)
 	vm_close(self->vm);
 }
 
-/* Whether dmesg has got a line since the setup with all of the words. */
 static bool dmesg_has(int kmsg, const char *a, const char *b)
 {
-	char line[1024];
-	bool found = false;
-	ssize_t n;
-
-	while ((n = read(kmsg, line, sizeof(line) - 1)) > 0) {
-		line[n] = 0;
-		found |= strstr(line, "umbra: audit:") && strstr(line, a) && strstr(line, b);
-	}
-	return found;
+	return line_has(kmsg_text(kmsg), "umbra: audit:", a, b);
 }
 
 static u64 gfn_of(const void *p)
