@@ -37,9 +37,7 @@ const char *kmsg_text(int fd)
 
 static bool has(const char *line, const char *end, const char *word)
 {
-	const char *at = word ? strstr(line, word) : line;
-
-	return at && at < end;
+	return !word || memmem(line, end - line, word, strlen(word));
 }
 
 bool line_has(const char *text, const char *a, const char *b, const char *c)
