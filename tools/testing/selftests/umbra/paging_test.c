@@ -6,8 +6,11 @@
  * bits behind that it should, for any entries, CR0.WP, CR4.SMEP, CR4.SMAP, RFLAGS.AC,
  * CR4.PKE, PKRU, EFER.NX and CPL. What should happen comes from a model of its own.
  *
- * Not asked are: global pages, which unsync_test has, accesses of the CPU's own at CPL 3,
- * bit 8 of upper entries (AMD reserves it, QEMU's CPU does not look). Where the CPU
+ * With CR4.PGE a translation by a global entry may be used on after a load of CR3, as it
+ * was or as it is: either is right then. After INVLPG, and after a change of CR4.PGE, only
+ * the entries as they are count.
+ *
+ * Not asked are: accesses of the CPU's own at CPL 3, bit 8 of upper entries (AMD reserves it, QEMU's CPU does not look). Where the CPU
  * itself walks the guest's tables, and not the module: A after a fault, which CPUs
  * may set; and what QEMU's gets wrong, which is P in the error code of a reserved bit
  * (clear), A in PAE's top entries (set) and their low reserved bits (taken).
@@ -15,12 +18,24 @@
 #include "test.h"
 #include "paging/oracle.h"
 
+#define PTE_G BIT(8)
+
 #define SAMPLE 3000
 #define SHOWN 5
+
+/* Loads of CR3 that global entries may outlive, before they are flushed. */
+#define MAX_GLOBALS 8
 
 struct oracle {
 	struct machine m;
 	u64 seed;
+	u64 pge;		/* ENV_PGE or 0, for the cases to come */
+	int loads;		/* since the last flush of global entries */
+	/* What the CPU may have cached of global entries, and CR4.PGE, in the comparison. */
+	struct test_case global[MAX_GLOBALS + 1];
+	int nr_globals;
+	u64 seen_pge;
+	struct test_case stale;	/* one that it may not have any more; no format: none */
 	/* The batch as it was asked for. */
 	struct test_case batch[ORACLE_BATCH];
 	u64 cases, faults, wrong;
@@ -107,17 +122,90 @@ static const char *compare_entries(struct machine *m, const struct record *r,
 	return NULL;
 }
 
-static const char *compare(struct machine *m, int i, const struct test_case *c,
-			   enum model_lie lie, struct outcome *o)
+static const char *compare_outcome(struct machine *m, int i, const struct test_case *c,
+				   const struct outcome *o)
 {
 	const struct record *r = machine_record(m, i);
 
+	return compare_fault(m, r, c, o) ?: compare_entries(m, r, c, o) ?:
+	       compare_data(m, i, c, o);
+}
+
+static const char *compare(struct machine *m, int i, const struct test_case *c,
+			   enum model_lie lie, struct outcome *o)
+{
 	*o = model(c, m->phys_bits, lie);
 	/* A wrong model may follow an entry to where there is no memory. */
 	if (lie && !o->fault && !machine_word(m, o->gpa, i))
 		return "address";
-	return compare_fault(m, r, c, o) ?: compare_entries(m, r, c, o) ?:
-	       compare_data(m, i, c, o);
+	return compare_outcome(m, i, c, o);
+}
+
+/* --- global entries --- */
+
+/* The case with entries that were cached before: they decide, and need not be there. */
+static const char *compare_cached(struct machine *m, int i, const struct test_case *c,
+				  const struct test_case *old, struct outcome fresh)
+{
+	const u64 format = ENV_NXE | ENV_PSE;
+	struct test_case cached = *c;
+	struct outcome o;
+	int level;
+
+	memcpy(cached.entry, old->entry, sizeof(cached.entry));
+	cached.env = (c->env & ~format) | (old->env & format);
+	o = model(&cached, m->phys_bits, MODEL_TRUE);
+	for (level = 0; level < MAX_LEVELS; level++) {
+		o.may[level] = fresh.may[level] | fresh.set[level];
+		o.set[level] = 0;
+	}
+	return compare_outcome(m, i, c, &o);
+}
+
+/* Would a CPU keep the translation over a load of CR3? */
+static bool is_global(struct machine *m, const struct test_case *c)
+{
+	struct test_case look = *c;
+	struct outcome o;
+
+	look.env &= ENV_NXE | ENV_PSE;
+	look.access = READ;
+	o = model(&look, m->phys_bits, MODEL_TRUE);
+	return (c->env & ENV_PGE) && !o.fault && (c->entry[o.reached - 1] & PTE_G);
+}
+
+/* What the CPU may have forgotten before this case it has, if that was asked for. */
+static void forget_globals(struct oracle *or, const struct test_case *c)
+{
+	bool flushed = !c->reload || ((c->env ^ or->seen_pge) & ENV_PGE);
+
+	or->stale.f = NULL;
+	if (flushed && or->nr_globals)
+		or->stale = or->global[or->nr_globals - 1];
+	if (flushed)
+		or->nr_globals = 0;
+	or->seen_pge = c->env & ENV_PGE;
+}
+
+static void remember_global(struct oracle *or, const struct test_case *c)
+{
+	if (!is_global(&or->m, c))
+		return;
+	if (or->nr_globals > MAX_GLOBALS)
+		die("global entries are not flushed");
+	or->global[or->nr_globals++] = *c;
+}
+
+static const char *compare_any(struct oracle *or, int i, const struct test_case *c,
+			       struct outcome *o)
+{
+	const char *what = compare(&or->m, i, c, MODEL_TRUE, o);
+	int k;
+
+	for (k = 0; what && k < or->nr_globals; k++)
+		if (!compare_cached(&or->m, i, c, &or->global[k], *o))
+			return NULL;
+	return what;
 }
 
 static void show(struct machine *m, int i, const struct test_case *c, const struct outcome *o,
@@ -159,13 +247,18 @@ static void check_batch(struct oracle *or, int n)
 
 	for (i = 0; i < n; i++) {
 		const struct test_case *c = &or->batch[i];
-		const char *what = compare(&or->m, i, c, MODEL_TRUE, &o);
+		const char *what;
 
+		forget_globals(or, c);
+		what = compare_any(or, i, c, &o);
 		or->cases++;
 		or->faults += o.fault;
 		if (what && or->wrong++ < SHOWN && !or->m.no_load)
 			show(&or->m, i, c, &o, what);
-		for (lie = MODEL_TRUE + 1; lie < MODEL_LIES; lie++)
+		if (or->stale.f && compare_cached(&or->m, i, c, &or->stale, o))
+			or->lies_found[MODEL_GLOBAL_STAYS]++;
+		remember_global(or, c);
+		for (lie = MODEL_TRUE + 1; lie < MODEL_GLOBAL_STAYS; lie++)
 			or->lies_found[lie] += !!compare(&or->m, i, c, lie, &o);
 	}
 }
@@ -180,8 +273,30 @@ static void flush_batch(struct oracle *or)
 	check_batch(or, n);
 }
 
+static u64 any(struct oracle *or)
+{
+	or->seed ^= or->seed << 13;
+	or->seed ^= or->seed >> 7;
+	or->seed ^= or->seed << 17;
+	return or->seed * 0x2545f4914f6cdd1dUL >> 16;
+}
+
+/* CR4.PGE stays as it is for some cases, but not for more than the comparison keeps. */
+static void set_pge(struct oracle *or, struct test_case *c)
+{
+	/* In PAE a case may load CR3 for another reason. */
+	if (!c->reload && c->f->id != FORMAT_PAE)
+		or->loads = 0;
+	if (or->loads++ == MAX_GLOBALS || any(or) % 16 == 0) {
+		or->pge ^= ENV_PGE;
+		or->loads = 0;
+	}
+	c->env |= or->pge;
+}
+
 static void try_case(struct oracle *or, struct test_case *c)
 {
+	set_pge(or, c);
 	machine_add(&or->m, c);
 	or->batch[or->m.n - 1] = *c;
 	if (or->m.n == ORACLE_BATCH)
@@ -198,14 +313,6 @@ enum oddity { NOTHING, IGNORED, ABSENT, RESERVED, ODDITIES };
 #define DENY_U 2
 #define DENY_X 4
 #define DENY_BITS 3
-
-static u64 any(struct oracle *or)
-{
-	or->seed ^= or->seed << 13;
-	or->seed ^= or->seed >> 7;
-	or->seed ^= or->seed << 17;
-	return or->seed * 0x2545f4914f6cdd1dUL >> 16;
-}
 
 /* One of the bits in @mask, or 0. */
 static u64 any_bit(struct oracle *or, u64 mask)
@@ -227,7 +334,7 @@ static u64 ignored_bits(const struct format *f, int level, bool leaf)
 	if (is_pdpte(f, level))
 		return bits;
 	if (leaf)
-		/* G without CR4.PGE; PAT, whose entries 0 and 4 are the same. */
+		/* G; PAT, whose entries 0 and 4 are the same. */
 		return bits | BIT(8) | (level > 1 ? BIT(12) : PTE_PS);
 	return bits | PTE_D | (level < 3 ? BIT(8) : 0);
 }
@@ -271,7 +378,7 @@ static u64 make_entry(struct oracle *or, struct test_case *c, int level, int lea
 		e |= PTE_U;
 	if ((deny & DENY_X) && f->wide)
 		e |= PTE_NX;
-	return e | (any(or) & (level == leaf ? PTE_A | PTE_D : PTE_A));
+	return e | (any(or) & (level == leaf ? PTE_A | PTE_D | PTE_G : PTE_A));
 }
 
 /* Any PKRU that denies something, but for the key that the guest's code needs. */
@@ -488,7 +595,8 @@ TEST_F(paging, wrong_models_are_noticed)
 		if ((lie == MODEL_NO_SMEP && !(or->m.env_can & ENV_SMEP)) ||
 		    ((lie == MODEL_NO_SMAP || lie == MODEL_NO_AC) &&
 		     !(or->m.env_can & ENV_SMAP)) ||
-		    (lie >= MODEL_NO_KEY && !(or->m.env_can & ENV_PKE)))
+		    (lie >= MODEL_NO_KEY && lie <= MODEL_KEY_WITHOUT_WP &&
+		     !(or->m.env_can & ENV_PKE)))
 			continue;
 		EXPECT_LT(0, or->lies_found[lie])
 			TH_LOG("wrong model %d passed", lie);

@@ -19,6 +19,7 @@
 #define CR0_PG BIT(31)
 #define CR4_PSE BIT(4)
 #define CR4_PAE BIT(5)
+#define CR4_PGE BIT(7)
 #define CR4_LA57 BIT(12)
 #define CR4_SMEP BIT(20)
 #define CR4_SMAP BIT(21)
@@ -290,7 +291,7 @@ static u64 case_cr4(const struct test_case *c)
 	return (c->env & ENV_PSE ? CR4_PSE : 0) | (c->f->wide ? CR4_PAE : 0) |
 	       (c->f->id == FORMAT_5 ? CR4_LA57 : 0) |
 	       (c->env & ENV_SMEP ? CR4_SMEP : 0) | (c->env & ENV_SMAP ? CR4_SMAP : 0) |
-	       (c->env & ENV_PKE ? CR4_PKE : 0);
+	       (c->env & ENV_PKE ? CR4_PKE : 0) | (c->env & ENV_PGE ? CR4_PGE : 0);
 }
 
 static u64 case_efer(const struct test_case *c)

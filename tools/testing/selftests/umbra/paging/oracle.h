@@ -100,6 +100,7 @@ static inline int level_shift(const struct format *f, int level)
 #define ENV_PSE BIT(6)
 #define ENV_PKE BIT(7)
 #define ENV_ALL 255
+#define ENV_PGE BIT(8)		/* it decides nothing at once, and is not counted through */
 
 struct test_case {
 	const struct format *f;
@@ -127,6 +128,7 @@ enum model_lie {
 	MODEL_NO_KEY,
 	MODEL_KEY_OF_FETCH,
 	MODEL_KEY_WITHOUT_WP,
+	MODEL_GLOBAL_STAYS,	/* whatever is flushed; see paging_test.c */
 	MODEL_LIES,
 };
 
