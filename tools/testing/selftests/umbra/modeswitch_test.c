@@ -264,7 +264,39 @@ static bool cpuid_has_smep(void)
 	return false;
 }
 
-TEST_F(shadow, modes_on_two_vcpus)
+/* What the host does to memory that keeps its bytes, until @stop. */
+struct taker {
+	u8 *mem;
+	size_t size;
+	shared_u64 stop, taken;
+};
+
+static void *take_memory(void *arg)
+{
+	struct taker *t = arg;
+	u64 seed = 99;
+
+	while (!t->stop) {
+		u64 offset = random_next(&seed) % (t->size / PAGE_4K) * PAGE_4K;
+
+		t->taken += !madvise(t->mem + offset, PAGE_4K, MADV_DONTNEED);
+		usleep(200);
+	}
+	return NULL;
+}
+
+/* What is dropped of shared memory comes back. */
+static void share_memory(void *mem, size_t size)
+{
+	int fd = memfd_create("shared", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, size) || pwrite(fd, mem, size, 0) != size ||
+	    mmap(mem, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) != mem)
+		die("memfd");
+	close(fd);
+}
+
+static void modes_on_two(struct __test_metadata *_metadata, FIXTURE_DATA(shadow) * self)
 {
 	struct env *e = self->env;
 	struct flat *flat = vm_mem(self->vm, PAGE_4K);
@@ -293,6 +325,32 @@ TEST_F(shadow, modes_on_two_vcpus)
 	EXPECT_EQ(e->arg[2], *(u32 *)(page(e, 1) + 512));
 	EXPECT_LT(0, flat->rounds);
 	EXPECT_EQ(flat->rounds, *(u32 *)(page(e, 1) + 1024));
+}
+
+TEST_F(shadow, modes_on_two_vcpus)
+{
+	modes_on_two(_metadata, self);
+}
+
+/* The same, and each translation may be gone at any time: of data, and of tables. */
+TEST_F(shadow, modes_while_the_host_takes_memory)
+{
+	struct env *e = self->env;
+	struct taker data = { .mem = (u8 *)e->data, .size = DATA_PAGES * PAGE_4K };
+	struct taker tables = { .mem = (u8 *)e->root, .size = 8 * PAGE_4K };
+	pthread_t thread[2];
+
+	share_memory((void *)e->data, DATA_PAGES * PAGE_4K);
+	share_memory((void *)(e->t.end - TABLES_SIZE), TABLES_SIZE);
+	ASSERT_EQ(0, pthread_create(&thread[0], NULL, take_memory, &data));
+	ASSERT_EQ(0, pthread_create(&thread[1], NULL, take_memory, &tables));
+	modes_on_two(_metadata, self);
+	data.stop = 1;
+	tables.stop = 1;
+	pthread_join(thread[0], NULL);
+	pthread_join(thread[1], NULL);
+	EXPECT_LT(0, data.taken);
+	EXPECT_LT(0, tables.taken);
 }
 
 /*

@@ -92,6 +92,38 @@ TEST_F(shadow, address_spaces_with_few_shadow_pages)
 		EXPECT_LT(few + SPACES, tables_held());
 }
 
+/* Two vCPUs, each with tables and data of its own, take each other's shadow pages away. */
+static void spaces_on_both(FIXTURE_DATA(shadow) * self, struct env *second)
+{
+	pthread_t thread;
+
+	*(u64 *)page(self->env, SPACES) = 100 + SPACES;
+	*(u64 *)page(second, SPACES) = 100 + SPACES;
+	second->arg[0] = self->env->arg[0];
+	vcpu_start(self->vcpu, guest_spaces, self->env);
+	vcpu_start(self->other, guest_spaces, second);
+	thread = vcpu_spawn(self->other);
+	vcpu_done(self->vcpu);
+	vcpu_join(thread);
+}
+
+TEST_F(shadow, two_vcpus_with_few_shadow_pages)
+{
+	struct env *second = env_new(self->vm);
+	u64 few;
+
+	self->env->arg[0] = test_long() ? 20000 : 250;
+	ASSERT_EQ(0, ioctl(self->vm->fd, KVM_SET_NR_MMU_PAGES, FEW_SHADOW_PAGES));
+	spaces_on_both(self, second);
+	few = tables_held();
+	EXPECT_EQ(0, vm_audit(self->vm));
+	/* The control, as above. */
+	ASSERT_EQ(0, ioctl(self->vm->fd, KVM_SET_NR_MMU_PAGES, 100 * FEW_SHADOW_PAGES));
+	spaces_on_both(self, second);
+	if (shadow_mode(self->vm) && node_has(UMBRA_CAP_AUDIT))
+		EXPECT_LT(few + 2 * SPACES, tables_held());
+}
+
 /* --- fork and copy on write --- */
 
 #define COW_PAGES 32
@@ -304,6 +336,18 @@ static void guest_write_aliases(void *arg)
 		GUEST_WRITE((u64 *)(ALIAS_BASE + i * PAGE_4K) + 1 + i % 500, i);
 }
 
+/* The table of the first 512 goes, with an entry of a level that is always in sync. */
+static void guest_drops_aliases(void *arg)
+{
+	struct env *e = arg;
+
+	guest_write_cr3(e->root);
+	pte_write(table_entry(&e->t, e->root, ALIAS_BASE, 2), 0);
+	guest_write_cr3(e->root);
+	guest_expect(ALIAS_BASE, false, 0);
+	guest_expect(ALIAS_BASE + PAGE_2M, false, NO_FAULT);
+}
+
 static u32 sptes(struct vm *vm, const void *p)
 {
 	struct umbra_gfn_info info;
@@ -351,8 +395,7 @@ TEST_F(shadow, many_aliases_of_one_page)
 	EXPECT_EQ(n, aliases_seen(self, 3));
 	/* The control: nothing was replaced, and each alias says so. */
 	EXPECT_EQ(0, aliases_seen(self, 4));
-	/* The guest takes the table of the first 512 away. */
-	*table_entry(&e->t, e->root, ALIAS_BASE, 2) = 0;
+	vcpu_call(self->vcpu, guest_drops_aliases, e);
 }
 
 UMBRA_TEST_MAIN

@@ -176,6 +176,55 @@ TEST_F(shadow, tables_in_rom_without_accessed_and_dirty)
 	tables_in_rom(_metadata, self, 0);
 }
 
+/* --- tables that no memory is behind --- */
+
+static void guest_read_first(void *arg)
+{
+	struct env *e = arg;
+
+	guest_write_cr3(e->root);
+	GUEST_ASSERT_EQ(100, READ_AT(GVA));
+}
+
+static void guest_tables_nowhere(void *arg)
+{
+	struct env *e = arg;
+
+	guest_write_cr3(e->root);
+	GUEST_ASSERT_EQ(100, READ_AT(GVA));
+	pte_write(table_entry(&e->t, e->root, GVA, e->arg[0]), TEST_MMIO | PTE_TABLE);
+	guest_write_cr3(e->root);
+	READ_AT(GVA);
+	GUEST_SYNC(e->arg[0]);
+}
+
+/* Nobody can walk them: the vCPU ends there, and not in a loop; others go on. */
+TEST_F(shadow, tables_where_no_slot_is)
+{
+	struct env *e = self->env;
+	u64 *entry, old;
+
+	if (!node_has(UMBRA_CAP_MMU))
+		TEST_SKIP("stock KVM may go on with exits that lead nowhere");
+	*e->pte = page(e, 0) | PTE_RW;
+	for (e->arg[0] = 2; e->arg[0] <= 4; e->arg[0]++) {
+		u32 reason;
+
+		entry = table_entry(&e->t, e->root, GVA, e->arg[0]);
+		old = *entry;
+		vcpu_start(self->vcpu, guest_tables_nowhere, e);
+		EXPECT_EQ(0, vcpu_run(self->vcpu));
+		reason = self->vcpu->run->exit_reason;
+		EXPECT_TRUE(reason == KVM_EXIT_INTERNAL_ERROR ||
+			    (reason == KVM_EXIT_MMIO && !shadow_mode(self->vm)))
+			TH_LOG("%s", vcpu_exit_name(self->vcpu));
+		EXPECT_EQ(TEST_MMIO | PTE_TABLE, *entry);
+		EXPECT_EQ(0, vm_audit(self->vm));
+		*entry = old;
+		vcpu_call(self->other, guest_read_first, e);
+	}
+}
+
 /* --- a slot goes with the tables in it --- */
 
 static void guest_loses_tables(void *arg)
