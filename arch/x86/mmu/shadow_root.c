@@ -220,14 +220,14 @@ static void use_root(struct umbra_vcpu *vcpu, struct umbra_shadow_root *root)
 {
 	struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
 	int i, parts = root_parts(root);
+	bool changed;
 	u64 cr3;
 
 	root->used = ++sv->changes;
-	if (root != sv->root)
-		umbra_backend->flush(vcpu);
+	changed = root != sv->root;
 	sv->root = root;
 	cr3 = hardware_root(sv);
-	if (cr3 != vcpu->arch.shadow_cr3)
+	if (changed || cr3 != vcpu->arch.shadow_cr3)
 		umbra_backend->flush(vcpu);
 	vcpu->arch.shadow_cr3 = cr3;
 	umbra_backend->sync_cr(vcpu);
