@@ -159,6 +159,8 @@ struct umbra_counters {
 #define UMBRA_HOOK_UNSYNC_COUNT	18 /* arg gfn of a table out of sync: miscount its parent's bits */
 #define UMBRA_HOOK_UNSYNC_SUM	19 /* miscount the pages that are out of sync */
 #define UMBRA_HOOK_OLD_ROOT	20 /* let all roots be of an old generation, and be used; may run */
+/* Of both. */
+#define UMBRA_HOOK_SUSPEND	21 /* suspend and resume the last CPU online; else -EBUSY */
 
 /**
  * struct umbra_test_hook - put one fault into a VM (test builds only)
