@@ -10,10 +10,11 @@
  * was or as it is: either is right then. After INVLPG, and after a change of CR4.PGE, only
  * the entries as they are count.
  *
- * Not asked are: accesses of the CPU's own at CPL 3, bit 8 of upper entries (AMD reserves it, QEMU's CPU does not look). Where the CPU
- * itself walks the guest's tables, and not the module: A after a fault, which CPUs
- * may set; and what QEMU's gets wrong, which is P in the error code of a reserved bit
- * (clear), A in PAE's top entries (set) and their low reserved bits (taken).
+ * Not asked are: accesses of the CPU's own at CPL 3, bit 8 of upper entries (AMD reserves
+ * it, QEMU's CPU does not look). Where the CPU itself walks the guest's tables, and not
+ * the module: A after a fault, which CPUs may set; and what QEMU's gets wrong, which is P
+ * in the error code of a reserved bit (clear), A in PAE's top entries (set) and their low
+ * reserved bits (taken).
  */
 #include "test.h"
 #include "paging/oracle.h"
