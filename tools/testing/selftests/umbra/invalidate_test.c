@@ -128,7 +128,7 @@ static void settle(struct spin *s, bool with_writer)
 
 static int rounds(void)
 {
-	return test_long() ? 3000 : 40;
+	return test_long() ? 300 : 40;
 }
 
 /* Puts half @half of the file in place of the range; one system call. */

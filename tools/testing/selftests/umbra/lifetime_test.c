@@ -74,7 +74,7 @@ TEST(killed_at_any_moment)
 {
 	shared_u64 *alive = mmap(NULL, PAGE_4K, PROT_READ | PROT_WRITE,
 				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	int rounds = test_long() ? 200 : 10;
+	int rounds = test_long() ? 60 : 10;
 	u32 random = 12345;
 	int i, status;
 

@@ -249,12 +249,12 @@ static u64 replace_under_guest(FIXTURE_DATA(slot) * self, enum how how, int roun
 
 TEST_F(slot, delete_under_a_running_vcpu)
 {
-	EXPECT_EQ(0, replace_under_guest(self, DELETE, test_long() ? 2000 : 30));
+	EXPECT_EQ(0, replace_under_guest(self, DELETE, test_long() ? 300 : 30));
 }
 
 TEST_F(slot, move_under_a_running_vcpu)
 {
-	EXPECT_EQ(0, replace_under_guest(self, MOVE, test_long() ? 2000 : 30));
+	EXPECT_EQ(0, replace_under_guest(self, MOVE, test_long() ? 300 : 30));
 }
 
 /*

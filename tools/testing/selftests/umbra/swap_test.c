@@ -234,7 +234,7 @@ static void disturb_by_compaction(u8 *mem, int i)
 TEST_F(swap, pageout_under_a_writer)
 {
 	need_swap(_metadata);
-	under_a_writer(_metadata, self, disturb_by_pageout, test_long() ? 200 : 5);
+	under_a_writer(_metadata, self, disturb_by_pageout, test_long() ? 40 : 5);
 }
 
 TEST_F(swap, migration_under_a_writer)
@@ -243,14 +243,14 @@ TEST_F(swap, migration_under_a_writer)
 		TEST_SKIP("the host has one NUMA node");
 	if (policy_pinned(self->vm))
 		TEST_SKIP("policy pinned keeps mapped pages");
-	under_a_writer(_metadata, self, disturb_by_migration, test_long() ? 100 : 4);
+	under_a_writer(_metadata, self, disturb_by_migration, test_long() ? 25 : 4);
 }
 
 TEST_F(swap, compaction_under_a_writer)
 {
 	if (access("/proc/sys/vm/compact_memory", W_OK))
 		TEST_SKIP("no compaction");
-	under_a_writer(_metadata, self, disturb_by_compaction, test_long() ? 20 : 2);
+	under_a_writer(_metadata, self, disturb_by_compaction, test_long() ? 8 : 2);
 }
 
 UMBRA_TEST_MAIN

@@ -182,7 +182,7 @@ static void guest_table_and_data(void *arg)
 
 TEST_F(shadow, table_becomes_data_and_back)
 {
-	self->env->arg[0] = test_long() ? 2000 : 40;
+	self->env->arg[0] = test_long() ? 400 : 40;
 	vcpu_call(self->vcpu, guest_table_and_data, self->env);
 }
 

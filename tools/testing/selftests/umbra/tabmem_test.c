@@ -89,7 +89,7 @@ TEST_F(shadow, tables_swapped_out)
 	}
 	vcpu_start(self->vcpu, guest_host_tables, h);
 	thread = vcpu_spawn(self->vcpu);
-	for (i = 0; i < (test_long() ? 2000 : 30); i++) {
+	for (i = 0; i < (test_long() ? 300 : 30); i++) {
 		madvise(mem, HOST_TABLES_SIZE, MADV_PAGEOUT);
 		await(&h->passes, 1);
 	}

@@ -92,7 +92,7 @@ TEST_F(unsync, storm)
 	struct side *s = side_new(&self->m, 0, 0, 1);
 	int i;
 
-	for (i = 0; i < times(3, 200); i++) {
+	for (i = 0; i < times(3, 25); i++) {
 		make_storm(s);
 		run_alone(&self->m, s);
 		EXPECT_EQ(0, side_wrong(s, false));
@@ -121,7 +121,7 @@ static void run_both(struct __test_metadata *_metadata, struct machine *m, void 
 	pthread_t thread[SIDES];
 	int i, k;
 
-	for (i = 0; i < times(2, 100); i++) {
+	for (i = 0; i < times(2, 15); i++) {
 		for (k = 0; k < SIDES; k++) {
 			make_storm(s[k]);
 			machine_start(m, k, 0);
@@ -229,7 +229,7 @@ TEST_F(unsync, handed_over)
 	pthread_t thread;
 	int i;
 
-	for (i = 0; i < times(FLUSHES + 1, 30); i++) {
+	for (i = 0; i < times(FLUSHES + 1, 20); i++) {
 		/* The first time is the one without a look before. */
 		hand_over(a, b, FLUSHES - i % (FLUSHES + 1));
 		machine_start(&self->m, 0, 0);
@@ -312,7 +312,7 @@ TEST_F(unsync, tables_linked_and_not)
 	int n = PAGE_4K / (self->m.f->wide ? 8 : 4), i, k;
 	struct side *s = side_new(&self->m, 0, 0, 1);
 
-	for (k = 0; k < times(1, 50); k++) {
+	for (k = 0; k < times(1, 8); k++) {
 		script_begin(s);
 		for (i = 0; i < REGION_PAGES; i += n)
 			make_unlinked(s, i, n);
