@@ -84,7 +84,7 @@ enum umbra_x86_wait {
  * @in_count: items of port input in pio_data; @in_pos: next to be consumed;
  *	@in_done: consumed by committed iterations
  * @out_count: items of port output noted in pio_data; @out_done: of committed
- *	iterations
+ *	iterations; @out_pos: next to be shown
  * @port: port of those items; @size: bytes of one
  * @reads, @writes: the notes
  */
@@ -97,7 +97,7 @@ struct umbra_x86_io {
 	unsigned int nr_reads, read_pos;
 	unsigned int nr_writes, write_pos, writes_done;
 	unsigned int in_count, in_pos, in_done;
-	unsigned int out_count, out_done;
+	unsigned int out_count, out_done, out_pos;
 	u16 port;
 	u8 size;
 	struct umbra_x86_mmio reads[UMBRA_MMIO_NOTES];
