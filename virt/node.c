@@ -40,8 +40,13 @@ long umbra_check_extension(struct umbra_vm *vm, long ext)
 	case KVM_CAP_SYNC_MMU:
 	case KVM_CAP_CHECK_EXTENSION_VM:
 	case KVM_CAP_IMMEDIATE_EXIT:
+	case KVM_CAP_IOEVENTFD:
+	case KVM_CAP_IOEVENTFD_ANY_LENGTH:
+	case KVM_CAP_COALESCED_PIO:
 	case UMBRA_CAP_AUDIT:
 		return 1;
+	case KVM_CAP_COALESCED_MMIO:
+		return KVM_COALESCED_MMIO_PAGE_OFFSET;
 	case KVM_CAP_NR_MEMSLOTS:
 		return UMBRA_MEMSLOTS_MAX;
 	case KVM_CAP_NR_VCPUS:

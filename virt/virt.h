@@ -19,6 +19,12 @@
 extern const struct file_operations umbra_node_fops;
 long umbra_check_extension(struct umbra_vm *vm, long ext);
 
+/* bus.c */
+int umbra_bus_init(struct umbra_bus *bus);
+void umbra_bus_destroy(struct umbra_bus *bus);
+long umbra_ioeventfd(struct umbra_vm *vm, const struct kvm_ioeventfd *event);
+long umbra_coalesce(struct umbra_vm *vm, const struct kvm_coalesced_mmio_zone *zone, bool on);
+
 /* vm.c */
 int umbra_vm_create(void);
 

@@ -41,6 +41,7 @@ static void vm_destroy(struct kref *users)
 	xa_for_each(&vm->vcpus, i, vcpu)
 		umbra_vcpu_free(vcpu);
 	xa_destroy(&vm->vcpus);
+	umbra_bus_destroy(&vm->bus);
 	umbra_arch_vm_destroy(vm);
 	umbra_arch_disable();
 	ida_free(&vm_ids, vm->id);
@@ -203,6 +204,25 @@ static long get_dirty_log(struct umbra_vm *vm, const struct kvm_dirty_log __user
 	return umbra_get_dirty_log(vm, &log);
 }
 
+static long ioeventfd(struct umbra_vm *vm, const struct kvm_ioeventfd __user *user)
+{
+	struct kvm_ioeventfd event;
+
+	if (copy_from_user(&event, user, sizeof(event)))
+		return -EFAULT;
+	return umbra_ioeventfd(vm, &event);
+}
+
+static long coalesce(struct umbra_vm *vm, const struct kvm_coalesced_mmio_zone __user *user,
+		     bool on)
+{
+	struct kvm_coalesced_mmio_zone zone;
+
+	if (copy_from_user(&zone, user, sizeof(zone)))
+		return -EFAULT;
+	return umbra_coalesce(vm, &zone, on);
+}
+
 static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct umbra_vm *vm = file->private_data;
@@ -219,6 +239,11 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return set_memory_region(vm, user);
 	case KVM_GET_DIRTY_LOG:
 		return get_dirty_log(vm, user);
+	case KVM_IOEVENTFD:
+		return ioeventfd(vm, user);
+	case KVM_REGISTER_COALESCED_MMIO:
+	case KVM_UNREGISTER_COALESCED_MMIO:
+		return coalesce(vm, user, cmd == KVM_REGISTER_COALESCED_MMIO);
 	case UMBRA_SET_MMU:
 		return set_mmu(vm, user);
 	case UMBRA_GET_MMU:
@@ -284,9 +309,12 @@ static struct umbra_vm *vm_alloc(void)
 	kref_init(&vm->users);
 	mutex_init(&vm->lock);
 	xa_init(&vm->vcpus);
-	err = umbra_arch_enable();
+	err = umbra_bus_init(&vm->bus);
 	if (err)
 		goto free_id;
+	err = umbra_arch_enable();
+	if (err)
+		goto destroy_bus;
 	err = umbra_mmu_create(&vm->mmu, vm->id);
 	if (err)
 		goto disable;
@@ -300,6 +328,8 @@ destroy_mmu:
 	umbra_mmu_destroy(&vm->mmu);
 disable:
 	umbra_arch_disable();
+destroy_bus:
+	umbra_bus_destroy(&vm->bus);
 free_id:
 	ida_free(&vm_ids, vm->id);
 free_vm:

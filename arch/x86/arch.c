@@ -49,6 +49,7 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 	case KVM_CAP_SET_TSS_ADDR:
 	case KVM_CAP_SET_IDENTITY_MAP_ADDR:
 	case KVM_CAP_NOP_IO_DELAY:
+	case KVM_CAP_MP_STATE:
 	case KVM_CAP_VCPU_EVENTS:
 	case KVM_CAP_DEBUGREGS:
 	case KVM_CAP_XSAVE:
@@ -56,6 +57,15 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 	case KVM_CAP_MMU_SHADOW_CACHE_CONTROL:
 	case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
 		return 1;
+	case KVM_CAP_IRQ_ROUTING:
+		return 4096;
+	case KVM_CAP_MCE:
+		return UMBRA_MCE_BANKS;
+	case KVM_CAP_ADJUST_CLOCK:
+		return KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC;
+	case KVM_CAP_CLOCKSOURCE:
+	case KVM_CAP_KVMCLOCK_CTRL:
+		return umbra_clock_stable();
 	case KVM_CAP_XCRS:
 		return boot_cpu_has(X86_FEATURE_OSXSAVE);
 	default:
@@ -71,6 +81,8 @@ long umbra_arch_dev_ioctl(unsigned int cmd, unsigned long arg)
 	r = umbra_cpuid_dev_ioctl(cmd, argp);
 	if (r == -ENOTTY)
 		r = umbra_msr_dev_ioctl(cmd, argp);
+	if (r == -ENOTTY)
+		r = umbra_mce_dev_ioctl(cmd, argp);
 	return r;
 }
 
@@ -102,13 +114,16 @@ long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long ar
 		if (vm->nr_vcpus)
 			return -EINVAL;
 		return set_addr(vm, &vm->arch.identity_map_addr, addr, SZ_4G - PAGE_SIZE);
+	case KVM_SET_GSI_ROUTING:
+		/* Nothing that a route could lead to. */
+		return -EINVAL;
 	case KVM_SET_NR_MMU_PAGES:
 		if (arg < UMBRA_SHADOW_MIN)
 			return -EINVAL;
 		WRITE_ONCE(vm->mmu.arch.max_shadow, arg);
 		return 0;
 	default:
-		return -ENOTTY;
+		return umbra_clock_vm_ioctl(vm, cmd, (void __user *)arg);
 	}
 }
 
@@ -118,12 +133,14 @@ long umbra_arch_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd,
 	static long (*const handlers[])(struct umbra_vcpu *vcpu, unsigned int cmd,
 					void __user *argp) = {
 		umbra_regs_ioctl, umbra_fpu_ioctl, umbra_msr_ioctl, umbra_cpuid_ioctl,
-		umbra_event_ioctl,
+		umbra_event_ioctl, umbra_mce_ioctl,
 	};
 	unsigned int i;
 
 	if (cmd == KVM_GET_TSC_KHZ)
 		return tsc_khz;
+	if (cmd == KVM_KVMCLOCK_CTRL)
+		return umbra_clock_stopped(vcpu);
 	for (i = 0; i < ARRAY_SIZE(handlers); i++) {
 		long r = handlers[i](vcpu, cmd, (void __user *)arg);
 
@@ -136,6 +153,7 @@ long umbra_arch_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd,
 int umbra_arch_vm_init(struct umbra_vm *vm)
 {
 	vm->arch.tsc_offset = -rdtsc();
+	umbra_clock_init(vm);
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #include <umbra/arch.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/types.h>
+#include <asm/kvm_para.h>
 #include <asm/msr-index.h>
 #include <asm/processor.h>
 
@@ -213,9 +214,35 @@ static int add_extended(struct cpuid_out *out)
 	return 0;
 }
 
+/* What the interface between guest and hypervisor has (asm/kvm_para.h). */
+static int add_paravirtual(struct cpuid_out *out)
+{
+	struct kvm_cpuid_entry2 *e = add_leaf(out, KVM_CPUID_SIGNATURE, 0, 0);
+	u32 name[3];
+
+	if (!e)
+		return -E2BIG;
+	e->eax = KVM_CPUID_FEATURES;
+	memcpy(name, KVM_SIGNATURE, sizeof(name));
+	e->ebx = name[0];
+	e->ecx = name[1];
+	e->edx = name[2];
+	e = add_leaf(out, KVM_CPUID_FEATURES, 0, 0);
+	if (!e)
+		return -E2BIG;
+	e->eax = BIT(KVM_FEATURE_NOP_IO_DELAY);
+	if (umbra_clock_stable())
+		e->eax |= BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_CLOCKSOURCE2) |
+			  BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT);
+	e->ebx = 0;
+	e->ecx = 0;
+	e->edx = 0;
+	return 0;
+}
+
 static int make_supported(struct cpuid_out *out)
 {
-	return add_basic(out) ?: add_extended(out);
+	return add_basic(out) ?: add_paravirtual(out) ?: add_extended(out);
 }
 
 /* Position of a leaf in cpuid.first, or -1 for one that is searched. */

@@ -166,8 +166,14 @@ static long set_events(struct umbra_vcpu *vcpu, const struct kvm_vcpu_events *ev
 	return 0;
 }
 
+/* Without a local APIC in the kernel nobody but userspace holds a vCPU back. */
+static long set_mp_state(const struct kvm_mp_state *state)
+{
+	return state->mp_state == KVM_MP_STATE_RUNNABLE ? 0 : -EINVAL;
+}
+
 /**
- * umbra_event_ioctl() - KVM_INTERRUPT, KVM_NMI, KVM_GET/SET_VCPU_EVENTS
+ * umbra_event_ioctl() - KVM_INTERRUPT, KVM_NMI, KVM_GET/SET_VCPU_EVENTS, MP_STATE
  * @vcpu: the vCPU; its mutex is held
  * @cmd: the ioctl
  * @argp: its argument
@@ -176,6 +182,7 @@ static long set_events(struct umbra_vcpu *vcpu, const struct kvm_vcpu_events *ev
  */
 long umbra_event_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp)
 {
+	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_RUNNABLE };
 	struct kvm_vcpu_events ev;
 	struct kvm_interrupt irq;
 
@@ -195,6 +202,12 @@ long umbra_event_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *a
 		if (copy_from_user(&ev, argp, sizeof(ev)))
 			return -EFAULT;
 		return set_events(vcpu, &ev);
+	case KVM_GET_MP_STATE:
+		return copy_to_user(argp, &state, sizeof(state)) ? -EFAULT : 0;
+	case KVM_SET_MP_STATE:
+		if (copy_from_user(&state, argp, sizeof(state)))
+			return -EFAULT;
+		return set_mp_state(&state);
 	default:
 		return -ENOTTY;
 	}

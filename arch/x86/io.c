@@ -22,8 +22,8 @@
 
 #include "x86.h"
 
-/* An exit for @count items in pio_data. */
-static int exit_pio(struct umbra_vcpu *vcpu, bool in, unsigned int count)
+/* An exit for @count items in pio_data, from the @pos-th on. */
+static int exit_pio(struct umbra_vcpu *vcpu, bool in, unsigned int pos, unsigned int count)
 {
 	const struct umbra_x86_io *io = &vcpu->arch.io;
 	struct kvm_run *run = vcpu->run;
@@ -33,7 +33,7 @@ static int exit_pio(struct umbra_vcpu *vcpu, bool in, unsigned int count)
 	run->io.size = io->size;
 	run->io.port = io->port;
 	run->io.count = count;
-	run->io.data_offset = KVM_PIO_PAGE_OFFSET * PAGE_SIZE;
+	run->io.data_offset = KVM_PIO_PAGE_OFFSET * PAGE_SIZE + pos * io->size;
 	vcpu->stat.io_exits++;
 	return UMBRA_RUN_USER;
 }
@@ -62,7 +62,7 @@ static int exit_mmio(struct umbra_vcpu *vcpu, const struct umbra_x86_mmio *note,
  * @in: direction
  * @next_rip: behind the instruction
  *
- * Return: UMBRA_RUN_USER.
+ * Return: UMBRA_RUN_USER; UMBRA_RUN_AGAIN when the kernel took what was written.
  */
 int umbra_io_port(struct umbra_vcpu *vcpu, u16 port, u8 size, bool in, u64 next_rip)
 {
@@ -79,8 +79,10 @@ int umbra_io_port(struct umbra_vcpu *vcpu, u16 port, u8 size, bool in, u64 next_
 	} else {
 		memcpy(vcpu->pio_data, &arch->regs[UMBRA_RAX], size);
 		umbra_advance(vcpu, next_rip);
+		if (umbra_bus_write(vcpu->vm, true, port, &arch->regs[UMBRA_RAX], size))
+			return UMBRA_RUN_AGAIN;
 	}
-	return exit_pio(vcpu, in, 1);
+	return exit_pio(vcpu, in, 0, 1);
 }
 
 /* Writing 4 bytes clears the upper half of RAX; fewer leave the rest alone. */
@@ -97,24 +99,46 @@ static void complete_in(struct umbra_vcpu *vcpu)
 	umbra_advance(vcpu, io->next_rip);
 }
 
+/* Port output, in one exit; item by item where the kernel may take some of it. */
+static int show_pio(struct umbra_vcpu *vcpu)
+{
+	struct umbra_x86_io *io = &vcpu->arch.io;
+	bool split = umbra_bus_has(vcpu->vm, true, io->port);
+
+	while (io->out_pos < io->out_count) {
+		unsigned int pos = io->out_pos;
+		u64 item = 0;
+
+		if (!split) {
+			io->out_pos = io->out_count;
+			return exit_pio(vcpu, false, pos, io->out_count - pos);
+		}
+		io->out_pos++;
+		memcpy(&item, vcpu->pio_data + pos * io->size, io->size);
+		if (!umbra_bus_write(vcpu->vm, true, io->port, &item, io->size))
+			return exit_pio(vcpu, false, pos, 1);
+	}
+	io->out_count = 0;
+	io->out_done = 0;
+	io->out_pos = 0;
+	return UMBRA_RUN_AGAIN;
+}
+
 /* Show the next output that is committed; UMBRA_RUN_AGAIN when there is none. */
 static int show_output(struct umbra_vcpu *vcpu)
 {
 	struct umbra_x86_io *io = &vcpu->arch.io;
 
-	if (io->write_pos < io->nr_writes)
-		return exit_mmio(vcpu, &io->writes[io->write_pos++], true);
+	while (io->write_pos < io->nr_writes) {
+		const struct umbra_x86_mmio *note = &io->writes[io->write_pos++];
+
+		if (!umbra_bus_write(vcpu->vm, false, note->gpa, note->data, note->len))
+			return exit_mmio(vcpu, note, true);
+	}
 	io->nr_writes = 0;
 	io->write_pos = 0;
 	io->writes_done = 0;
-	if (io->out_count) {
-		unsigned int count = io->out_count;
-
-		io->out_count = 0;
-		io->out_done = 0;
-		return exit_pio(vcpu, false, count);
-	}
-	return UMBRA_RUN_AGAIN;
+	return show_pio(vcpu);
 }
 
 /* Ask for the input that the instruction stopped at. */
@@ -125,7 +149,7 @@ static int ask_input(struct umbra_vcpu *vcpu)
 	if (io->waiting == UMBRA_WAIT_MMIO)
 		return exit_mmio(vcpu, &io->reads[io->nr_reads], false);
 	memset(vcpu->pio_data, 0, io->in_count * io->size);
-	return exit_pio(vcpu, true, io->in_count);
+	return exit_pio(vcpu, true, 0, io->in_count);
 }
 
 static void take_input(struct umbra_vcpu *vcpu)

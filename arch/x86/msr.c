@@ -11,6 +11,7 @@
 #include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <asm/kvm_para.h>
 #include <asm/msr.h>
 #include <asm/msr-index.h>
 #include <asm/mtrr.h>
@@ -24,6 +25,7 @@
 /* As many as KVM takes in one call. */
 #define MSRS_MAX 256
 
+#define MSR_MCE_LAST		(MSR_IA32_MC0_CTL + 4 * UMBRA_MCE_BANKS - 1)
 #define MSR_MTRR_FIXED_4K_LAST	MSR_MTRRfix4K_F8000
 #define HWCR_TSC_FREQ		BIT_ULL(24)
 #define HWCR_IGNORED		(BIT_ULL(3) | BIT_ULL(4) | BIT_ULL(6) | BIT_ULL(8))
@@ -34,12 +36,14 @@ static const u32 msr_list[] = {
 	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_KERNEL_GS_BASE,
 	MSR_FS_BASE, MSR_GS_BASE, MSR_EFER, MSR_IA32_TSC, MSR_IA32_TSC_ADJUST,
 	MSR_TSC_AUX, MSR_IA32_CR_PAT, MSR_IA32_APICBASE, MSR_IA32_MISC_ENABLE,
-	MSR_IA32_SPEC_CTRL, MSR_IA32_MCG_STATUS, MSR_MTRRcap, MSR_MTRRdefType,
+	MSR_IA32_SPEC_CTRL, MSR_IA32_MCG_STATUS, MSR_IA32_MCG_CTL, MSR_MTRRcap, MSR_MTRRdefType,
 	MSR_MTRRfix64K_00000, MSR_MTRRfix16K_80000, MSR_MTRRfix16K_A0000,
 	MSR_MTRRfix4K_C0000, MSR_MTRRfix4K_C8000, MSR_MTRRfix4K_D0000,
 	MSR_MTRRfix4K_D8000, MSR_MTRRfix4K_E0000, MSR_MTRRfix4K_E8000,
 	MSR_MTRRfix4K_F0000, MSR_MTRRfix4K_F8000,
 	MSR_K7_HWCR, MSR_AMD64_PATCH_LEVEL,
+	MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME, MSR_KVM_WALL_CLOCK_NEW,
+	MSR_KVM_SYSTEM_TIME_NEW,
 };
 
 static u64 *mtrr_slot(struct umbra_x86_mtrr *mtrr, u32 index)
@@ -117,6 +121,7 @@ static void set_tsc(struct umbra_vcpu *vcpu, u64 val, bool host)
 		vcpu->arch.msr_tsc_adjust += delta;
 	vcpu->arch.tsc_offset += delta;
 	umbra_backend->sync_tsc(vcpu);
+	umbra_clock_changed(vcpu);
 }
 
 static void set_tsc_adjust(struct umbra_vcpu *vcpu, u64 val, bool host)
@@ -124,6 +129,7 @@ static void set_tsc_adjust(struct umbra_vcpu *vcpu, u64 val, bool host)
 	if (!host) {
 		vcpu->arch.tsc_offset += val - vcpu->arch.msr_tsc_adjust;
 		umbra_backend->sync_tsc(vcpu);
+		umbra_clock_changed(vcpu);
 	}
 	vcpu->arch.msr_tsc_adjust = val;
 }
@@ -181,8 +187,14 @@ int umbra_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val, bool host)
 	case MSR_IA32_SPEC_CTRL:
 		*val = arch->msr_spec_ctrl;
 		return host || arch->limits.spec_ctrl ? 0 : -EINVAL;
-	case MSR_IA32_MCG_STATUS:
-		*val = arch->msr_mcg_status;
+	case MSR_IA32_MCG_CAP ... MSR_IA32_MCG_CTL:
+	case MSR_IA32_MC0_CTL ... MSR_MCE_LAST:
+		return umbra_mce_get_msr(vcpu, index, val);
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_SYSTEM_TIME:
+	case MSR_KVM_WALL_CLOCK_NEW:
+	case MSR_KVM_SYSTEM_TIME_NEW:
+		*val = umbra_clock_get_msr(vcpu, index);
 		return 0;
 	case MSR_MTRRcap:
 		*val = MTRRCAP;
@@ -194,7 +206,6 @@ int umbra_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val, bool host)
 		*val = arch->msr_patch_level;
 		return 0;
 	/* Registers of the platform that read as zero where nothing is behind them. */
-	case MSR_IA32_MCG_CAP:
 	case MSR_IA32_PLATFORM_ID:
 	case MSR_AMD64_SYSCFG:
 	case MSR_AMD64_NB_CFG:
@@ -289,6 +300,12 @@ int umbra_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 val, bool host)
 		arch->msr_tsc_aux = val;
 		umbra_backend->sync_tsc(vcpu);
 		return 0;
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_SYSTEM_TIME:
+	case MSR_KVM_WALL_CLOCK_NEW:
+	case MSR_KVM_SYSTEM_TIME_NEW:
+		umbra_clock_set_msr(vcpu, index, val);
+		return 0;
 	case MSR_MTRRcap:
 		/* Read-only, but part of what a restore gives back. */
 		return host && val == MTRRCAP ? 0 : -EINVAL;
@@ -306,8 +323,9 @@ int umbra_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 val, bool host)
 	case MSR_IA32_PRED_CMD:
 		return set_pred_cmd(vcpu, val);
 	case MSR_IA32_MCG_STATUS:
-		arch->msr_mcg_status = val;
-		return 0;
+	case MSR_IA32_MCG_CTL:
+	case MSR_IA32_MC0_CTL ... MSR_MCE_LAST:
+		return umbra_mce_set_msr(vcpu, index, val, host);
 	case MSR_K7_HWCR:
 		val &= ~HWCR_IGNORED;
 		if (val & ~HWCR_TSC_FREQ)
@@ -355,8 +373,8 @@ void umbra_msr_reset(struct umbra_vcpu *vcpu)
 	arch->msr_tsc_adjust = 0;
 	arch->msr_spec_ctrl = 0;
 	arch->msr_hwcr = 0;
-	arch->msr_mcg_status = 0;
 	memset(&arch->mtrr, 0, sizeof(arch->mtrr));
+	memset(&arch->clock, 0, sizeof(arch->clock));
 }
 
 static bool msr_shown(u32 index)

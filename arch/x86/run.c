@@ -110,7 +110,8 @@ static int run_inner(struct umbra_vcpu *vcpu)
 		r = umbra_backend->exit_atomic(vcpu);
 		if (r != UMBRA_RUN_AGAIN)
 			break;
-		if (unlikely(vcpu->arch.triple_fault) || window_open(vcpu))
+		if (unlikely(vcpu->arch.triple_fault || READ_ONCE(vcpu->arch.clock.stale)) ||
+		    window_open(vcpu))
 			break;
 	}
 	umbra_backend->put(vcpu);
@@ -184,6 +185,8 @@ static int run_loop(struct umbra_vcpu *vcpu)
 				return r;
 			continue;
 		}
+		if (unlikely(READ_ONCE(vcpu->arch.clock.stale)))
+			umbra_clock_update(vcpu);
 		r = run_inner(vcpu);
 		if (r == UMBRA_RUN_SLOW)
 			r = umbra_backend->exit_slow(vcpu);

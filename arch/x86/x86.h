@@ -156,6 +156,12 @@ void umbra_msr_reset(struct umbra_vcpu *vcpu);
 long umbra_msr_dev_ioctl(unsigned int cmd, void __user *argp);
 long umbra_msr_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
 
+/* mce.c */
+int umbra_mce_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val);
+int umbra_mce_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 val, bool host);
+long umbra_mce_dev_ioctl(unsigned int cmd, void __user *argp);
+long umbra_mce_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
+
 /* cpuid.c */
 void umbra_cpuid(struct umbra_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
 void umbra_cpuid_update(struct umbra_vcpu *vcpu);
@@ -163,6 +169,21 @@ void umbra_cpuid_free(struct umbra_vcpu *vcpu);
 void umbra_cpuid_limits(struct umbra_vcpu *vcpu);
 long umbra_cpuid_dev_ioctl(unsigned int cmd, void __user *argp);
 long umbra_cpuid_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
+
+/* clock.c */
+bool umbra_clock_stable(void);
+void umbra_clock_init(struct umbra_vm *vm);
+void umbra_clock_update(struct umbra_vcpu *vcpu);
+u64 umbra_clock_get_msr(const struct umbra_vcpu *vcpu, u32 index);
+void umbra_clock_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 val);
+long umbra_clock_stopped(struct umbra_vcpu *vcpu);
+long umbra_clock_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, void __user *argp);
+
+/* What the guest's memory shows of the clock is no longer true. */
+static inline void umbra_clock_changed(struct umbra_vcpu *vcpu)
+{
+	WRITE_ONCE(vcpu->arch.clock.stale, true);
+}
 
 /* event.c */
 void umbra_queue_exception(struct umbra_vcpu *vcpu, u8 vector, bool has_error,

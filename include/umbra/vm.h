@@ -23,9 +23,9 @@
 
 /*
  * Pages of the vCPU's mapping: struct kvm_run, then KVM_PIO_PAGE_OFFSET's page of
- * port data.
+ * port data, then KVM_COALESCED_MMIO_PAGE_OFFSET's ring, which is the VM's.
  */
-#define UMBRA_VCPU_MMAP_PAGES 2
+#define UMBRA_VCPU_MMAP_PAGES 3
 
 /**
  * struct umbra_vcpu_stat - events of one vCPU
@@ -76,6 +76,22 @@ struct umbra_vcpu {
 };
 
 /**
+ * struct umbra_bus - writes that need not wake userspace at once (virt/bus.c)
+ * @lock: one change of @entries at a time; inside of nothing
+ * @entries: struct umbra_bus_entry, read under the slots' SRCU
+ * @nr: how many there are
+ * @ring_lock: one writer of @ring at a time
+ * @ring: a page, which userspace maps
+ */
+struct umbra_bus {
+	struct mutex lock; /* changes of @entries */
+	struct list_head entries;
+	unsigned int nr;
+	spinlock_t ring_lock; /* writes to @ring */
+	struct kvm_coalesced_mmio_ring *ring;
+};
+
+/**
  * struct umbra_vm - one virtual machine
  * @mmu: its memory
  * @users: open descriptors and who else needs the VM
@@ -83,6 +99,7 @@ struct umbra_vcpu {
  *	mmu->slots_lock
  * @vcpus: struct umbra_vcpu by id
  * @nr_vcpus: how many there are; set under @lock
+ * @bus: writes that need not wake userspace at once
  * @id: number for dmesg and traces
  * @node: in the list of living VMs (virt/counters.c)
  * @debugfs: its directory
@@ -94,6 +111,7 @@ struct umbra_vm {
 	struct mutex lock;	/* creation of vCPUs */
 	struct xarray vcpus;
 	unsigned int nr_vcpus;
+	struct umbra_bus bus;
 	unsigned int id;
 	struct list_head node;
 	struct dentry *debugfs;
@@ -123,6 +141,11 @@ static inline void umbra_vcpu_srcu_unlock(struct umbra_vcpu *vcpu)
 int umbra_set_memory_region(struct umbra_vm *vm,
 			    const struct kvm_userspace_memory_region *region);
 int umbra_get_dirty_log(struct umbra_vm *vm, const struct kvm_dirty_log *log);
+
+/* virt/bus.c */
+bool umbra_bus_has(struct umbra_vm *vm, bool pio, u64 addr);
+bool umbra_bus_write(struct umbra_vm *vm, bool pio, u64 addr, const void *val,
+		     unsigned int len);
 
 /* virt/vm.c */
 void umbra_vm_get(struct umbra_vm *vm);

@@ -10,6 +10,7 @@
  * mmu->srcu is held in both.
  */
 #include <umbra/trace.h>
+#include <uapi/linux/kvm_para.h>
 #include <asm/msr-index.h>
 
 #include "svm.h"
@@ -195,6 +196,18 @@ static int exit_hlt(struct umbra_vcpu *vcpu, bool atomic)
 	vcpu->stat.halt_exits++;
 	vcpu->run->exit_reason = KVM_EXIT_HLT;
 	return UMBRA_RUN_USER;
+}
+
+/* There are no hypercalls; each tells so. */
+static int exit_vmmcall(struct umbra_vcpu *vcpu)
+{
+	long err = umbra_backend->cpl(vcpu) ? -KVM_EPERM : -KVM_ENOSYS;
+	int r = umbra_skip_insn(vcpu, false);
+
+	if (r)
+		return r;
+	vcpu->arch.regs[UMBRA_RAX] = in_64bit_mode(vcpu) ? err : (u32)err;
+	return UMBRA_RUN_AGAIN;
 }
 
 /* EXITINFO2 is the next RIP, also without NRIPS. Strings are the emulator's. */
@@ -417,9 +430,12 @@ int umbra_svm_exit_slow(struct umbra_vcpu *vcpu)
 	case SVM_EXIT_RDPMC:
 		umbra_queue_gp(vcpu);
 		return UMBRA_RUN_AGAIN;
+	case SVM_EXIT_VMMCALL:
+		return exit_vmmcall(vcpu);
 	case SVM_EXIT_RSM:
 	case SVM_EXIT_INVLPGA:
-	case SVM_EXIT_VMRUN ... SVM_EXIT_SKINIT:
+	case SVM_EXIT_VMRUN:
+	case SVM_EXIT_VMLOAD ... SVM_EXIT_SKINIT:
 	case SVM_EXIT_MONITOR:
 	case SVM_EXIT_MWAIT:
 	case SVM_EXIT_RDPRU:

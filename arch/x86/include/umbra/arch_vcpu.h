@@ -10,6 +10,7 @@
 #ifndef _UMBRA_ARCH_VCPU_H
 #define _UMBRA_ARCH_VCPU_H
 
+#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <uapi/linux/kvm.h>
 #include <umbra/types.h>
@@ -83,7 +84,7 @@ enum umbra_x86_wait {
  * @in_count: items of port input in pio_data; @in_pos: next to be consumed;
  *	@in_done: consumed by committed iterations
  * @out_count: items of port output noted in pio_data; @out_done: of committed
- *	iterations
+ *	iterations; @out_pos: next to be shown
  * @port: port of those items; @size: bytes of one
  * @reads, @writes: the notes
  */
@@ -96,7 +97,7 @@ struct umbra_x86_io {
 	unsigned int nr_reads, read_pos;
 	unsigned int nr_writes, write_pos, writes_done;
 	unsigned int in_count, in_pos, in_done;
-	unsigned int out_count, out_done;
+	unsigned int out_count, out_done, out_pos;
 	u16 port;
 	u8 size;
 	struct umbra_x86_mmio reads[UMBRA_MMIO_NOTES];
@@ -144,6 +145,51 @@ struct umbra_x86_limits {
 	bool tsc_aux;		/* RDTSCP or RDPID reads TSC_AUX */
 	bool spec_ctrl;		/* MSR_IA32_SPEC_CTRL exists */
 	bool xsave;		/* XSAVE was offered */
+};
+
+/* As many banks as KVM gives. */
+#define UMBRA_MCE_BANKS		32
+
+/**
+ * struct umbra_x86_mce - machine check registers
+ * @cap, @status, @ctl: MCG_CAP, MCG_STATUS, MCG_CTL
+ * @banks: four registers each; MCG_CAP says how many banks there are
+ */
+struct umbra_x86_mce {
+	u64 cap;
+	u64 status;
+	u64 ctl;
+	u64 banks[UMBRA_MCE_BANKS][4];
+};
+
+/**
+ * struct umbra_x86_clock - a VM's clock: @ns + (host TSC - @tsc), scaled
+ * @lock: guards @ns and @tsc
+ * @tsc: host TSC at which the clock showed @ns
+ * @ns: nanoseconds
+ * @mul: nanoseconds in 2^32 ticks, after these were multiplied by 2^@shift
+ * @shift: see @mul
+ */
+struct umbra_x86_clock {
+	spinlock_t lock; /* the line */
+	u64 tsc;
+	u64 ns;
+	u32 mul;
+	s8 shift;
+};
+
+/**
+ * struct umbra_x86_vcpu_clock - what a vCPU's guest asked of the clock
+ * @system_time: MSR_KVM_SYSTEM_TIME
+ * @stale: guest memory is to be written
+ * @wall: ... the wall clock as well
+ * @stopped: ... with the mark that the guest was held up
+ */
+struct umbra_x86_vcpu_clock {
+	u64 system_time;
+	bool stale;
+	bool wall;
+	bool stopped;
 };
 
 struct umbra_svm_vcpu;
@@ -244,7 +290,9 @@ struct umbra_shadow_vcpu {
  * @io: an access that userspace answers
  * @cpuid: leaves; @limits: what follows from them
  * @msr_*: MSRs that are stored
+ * @mce: machine check registers
  * @tsc_offset: guest TSC minus the host's
+ * @clock: the paravirtual clock
  */
 struct umbra_arch_vcpu {
 	u64 regs[UMBRA_NR_REGS];
@@ -289,8 +337,9 @@ struct umbra_arch_vcpu {
 	u64 msr_spec_ctrl;
 	u64 msr_hwcr;
 	u64 msr_patch_level;
-	u64 msr_mcg_status;
 	struct umbra_x86_mtrr mtrr;
+	struct umbra_x86_mce mce;
+	struct umbra_x86_vcpu_clock clock;
 };
 
 /**
@@ -299,11 +348,15 @@ struct umbra_arch_vcpu {
  *	creation
  * @tss_addr: KVM_SET_TSS_ADDR; stored
  * @identity_map_addr: KVM_SET_IDENTITY_MAP_ADDR; stored
+ * @clock: the paravirtual clock
+ * @wall_clock: MSR_KVM_WALL_CLOCK
  */
 struct umbra_arch_vm {
 	u64 tsc_offset;
 	u64 tss_addr;
 	u64 identity_map_addr;
+	struct umbra_x86_clock clock;
+	u64 wall_clock;
 };
 
 #endif

@@ -296,4 +296,19 @@ TEST_F_SIGNAL(exits, beyond_the_run_page, SIGBUS)
 	GUEST_READ(p + 63 * PAGE_4K);
 }
 
+/* --- hypercalls --- */
+
+static void guest_hypercall(void *arg)
+{
+	u64 ret;
+
+	asm volatile("vmmcall" : "=a" (ret) : "a" (0xffff0001UL), "b" (1UL) : "memory");
+	GUEST_ASSERT_EQ(-1000L, ret);
+}
+
+TEST_F(exits, hypercalls_do_not_exist)
+{
+	vcpu_call(self->vcpu, guest_hypercall, NULL);
+}
+
 UMBRA_TEST_MAIN

@@ -543,4 +543,23 @@ TEST_F(state, translate)
 	EXPECT_EQ(0x12345678, t.physical_address);
 }
 
+TEST_F(state, mp_state)
+{
+	struct kvm_mp_state state = { .mp_state = 77 };
+
+	if (!node_has(KVM_CAP_MP_STATE))
+		TEST_SKIP("no KVM_CAP_MP_STATE");
+	ASSERT_EQ(0, ioctl(self->vcpu->fd, KVM_GET_MP_STATE, &state));
+	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, state.mp_state);
+	EXPECT_EQ(0, ioctl(self->vcpu->fd, KVM_SET_MP_STATE, &state));
+	/* Without a local APIC in the kernel there is no other. */
+	state.mp_state = KVM_MP_STATE_HALTED;
+	EXPECT_EQ(-1, ioctl(self->vcpu->fd, KVM_SET_MP_STATE, &state));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, ioctl(self->vcpu->fd, KVM_GET_MP_STATE, (void *)8));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(-1, ioctl(self->vcpu->fd, KVM_SET_MP_STATE, (void *)8));
+	EXPECT_EQ(EFAULT, errno);
+}
+
 UMBRA_TEST_MAIN
