@@ -10,7 +10,7 @@
  */
 #include <linux/uaccess.h>
 
-#include "x86.h"
+#include "irqchip.h"
 
 #define VECTOR_DE	0
 #define VECTOR_DB	1
@@ -84,25 +84,36 @@ void umbra_queue_page_fault(struct umbra_vcpu *vcpu, u64 address, u32 error)
 }
 
 /**
- * umbra_irq_window() - would the guest take an interrupt now?
+ * umbra_irq_window() - would the guest take an interrupt of userspace's now?
  * @vcpu: the vCPU
  */
 bool umbra_irq_window(struct umbra_vcpu *vcpu)
 {
 	const struct umbra_arch_vcpu *arch = &vcpu->arch;
 
+	if (arch->lapic && !umbra_irq_userspace_extint(vcpu))
+		return false;
 	return arch->irq < 0 && arch->event.kind == UMBRA_EVENT_NONE &&
 	       (arch->rflags & X86_EFLAGS_IF) && !umbra_backend->int_shadow(vcpu);
 }
 
-/* -EINVAL for a vector that does not exist, -EEXIST while one waits. */
+/*
+ * -EINVAL for a vector that does not exist, -EEXIST while one waits, -ENXIO where the PIC
+ * is in the kernel. With a local APIC in the kernel it goes by LINT0.
+ */
 static long interrupt(struct umbra_vcpu *vcpu, u32 irq)
 {
+	int *slot = vcpu->arch.lapic ? &vcpu->arch.extint : &vcpu->arch.irq;
+
 	if (irq > 255)
 		return -EINVAL;
-	if (vcpu->arch.irq >= 0)
+	if (umbra_irqchip_full(vcpu->vm))
+		return -ENXIO;
+	if (*slot >= 0)
 		return -EEXIST;
-	vcpu->arch.irq = irq;
+	*slot = irq;
+	if (vcpu->arch.lapic)
+		set_bit(UMBRA_REQ_IRQ, &vcpu->arch.requests);
 	return 0;
 }
 

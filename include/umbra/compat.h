@@ -6,6 +6,8 @@
 #ifndef _UMBRA_COMPAT_H
 #define _UMBRA_COMPAT_H
 
+#include <linux/eventfd.h>
+#include <linux/hrtimer.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/syscore_ops.h>
@@ -87,6 +89,29 @@ static inline int umbra_follow_pfnmap(struct vm_area_struct *vma, unsigned long 
 #define umbra_register_syscore register_syscore_ops
 #define umbra_unregister_syscore unregister_syscore_ops
 #endif
+
+/* Signal an eventfd once. */
+static inline void umbra_eventfd_signal(struct eventfd_ctx *event)
+{
+#ifdef UMBRA_HAVE_EVENTFD_SIGNAL_COUNT
+	eventfd_signal(event, 1);
+#else
+	eventfd_signal(event);
+#endif
+}
+
+/* Make a timer that is not running. */
+static inline void umbra_hrtimer_setup(struct hrtimer *timer,
+				       enum hrtimer_restart (*function)(struct hrtimer *),
+				       clockid_t clock, enum hrtimer_mode mode)
+{
+#ifdef UMBRA_HAVE_HRTIMER_SETUP
+	hrtimer_setup(timer, function, clock, mode);
+#else
+	hrtimer_init(timer, clock, mode);
+	timer->function = function;
+#endif
+}
 
 /* kvm_run.immediate_exit, which newer headers rename as long as the kernel looks. */
 static inline bool umbra_immediate_exit(const struct kvm_run *run)

@@ -192,9 +192,7 @@ static int exit_hlt(struct umbra_vcpu *vcpu, bool atomic)
 
 	if (r)
 		return r;
-	vcpu->stat.halt_exits++;
-	vcpu->run->exit_reason = KVM_EXIT_HLT;
-	return UMBRA_RUN_USER;
+	return umbra_halt(vcpu);
 }
 
 /* EXITINFO2 is the next RIP, also without NRIPS. Strings are the emulator's. */
@@ -314,7 +312,7 @@ static int fail_entry(struct umbra_vcpu *vcpu)
 
 static int exit_shutdown(struct umbra_vcpu *vcpu)
 {
-	umbra_x86_reset(vcpu);
+	umbra_x86_reset(vcpu, false);
 	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 	return UMBRA_RUN_USER;
 }
