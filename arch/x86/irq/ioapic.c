@@ -43,13 +43,16 @@ static u64 *entry(struct umbra_ioapic *ioapic, unsigned int pin)
 	return &ioapic->state.redirtbl[pin].bits;
 }
 
+/* The bit of a vector that stays never shows clear to who looks without the lock. */
 static void collect_vectors(struct umbra_ioapic *ioapic)
 {
-	unsigned int pin;
+	DECLARE_BITMAP(vectors, 256) = {};
+	unsigned int i;
 
-	bitmap_zero(ioapic->vectors, 256);
-	for (pin = 0; pin < PINS; pin++)
-		set_bit(*entry(ioapic, pin) & 0xff, ioapic->vectors);
+	for (i = 0; i < PINS; i++)
+		__set_bit(*entry(ioapic, i) & 0xff, vectors);
+	for (i = 0; i < ARRAY_SIZE(vectors); i++)
+		WRITE_ONCE(ioapic->vectors[i], vectors[i]);
 }
 
 int umbra_ioapic_create(struct umbra_irqchip *irqchip)

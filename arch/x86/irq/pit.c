@@ -437,7 +437,7 @@ static void put_state(struct umbra_pit *pit, const struct kvm_pit_state2 *state)
 
 	spin_lock_irq(&pit->lock);
 	memcpy(pit->channels, state->channels, sizeof(pit->channels));
-	pit->flags = state->flags;
+	pit->flags = state->flags & (KVM_PIT_FLAGS_HPET_LEGACY | KVM_PIT_FLAGS_SPEAKER_DATA_ON);
 	for (n = 0; n < CHANNELS; n++)
 		put_channel(&pit->channels[n]);
 	load(pit, 0, pit->channels[0].count);

@@ -325,6 +325,7 @@ void umbra_svm_reset(struct umbra_vcpu *vcpu, bool init)
 	for (i = 0; i < ARRAY_SIZE(save_msrs); i++)
 		msrs[i] = *vmcb_msr(vmcb, save_msrs[i].index);
 	memset(vmcb, 0, sizeof(*vmcb));
+	vmcb->save.g_pat = vcpu->arch.msr_pat;
 	for (i = 0; init && i < ARRAY_SIZE(save_msrs); i++)
 		*vmcb_msr(vmcb, save_msrs[i].index) = msrs[i];
 	set_intercepts(vmcb, umbra_shadowed(vcpu));
@@ -335,7 +336,6 @@ void umbra_svm_reset(struct umbra_vcpu *vcpu, bool init)
 		control->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
 		control->nested_cr3 = umbra_tdp_root(&vcpu->vm->mmu);
 	}
-	vmcb->save.g_pat = vcpu->arch.msr_pat;
 	svm->asid_gen = 0;
 	svm->injecting = false;
 	svm->iret = false;

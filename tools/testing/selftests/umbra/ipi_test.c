@@ -243,12 +243,12 @@ static void pingpong(struct vm *vm, struct vcpu **vcpu, bool halts, u64 rounds)
 
 TEST_F(ipi, to_and_fro_awake)
 {
-	pingpong(self->vm, self->vcpu, false, test_long() ? 50000 : 3000);
+	pingpong(self->vm, self->vcpu, false, test_long() ? 50000 : 500);
 }
 
 TEST_F(ipi, to_and_fro_in_hlt)
 {
-	pingpong(self->vm, self->vcpu, true, test_long() ? 50000 : 3000);
+	pingpong(self->vm, self->vcpu, true, test_long() ? 50000 : 500);
 	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, vcpu_mp(self->vcpu[0]));
 }
 
@@ -286,7 +286,7 @@ TEST_F(ipi, nmi)
 {
 	pthread_t a, b;
 
-	ROUNDS = 1000;
+	ROUNDS = test_long() ? 10000 : 200;
 	vm_set_handler(self->vm, X86_TRAP_NMI, on_nmi);
 	start(self->vcpu[0], guest_nmi_sender, NULL);
 	start(self->vcpu[1], guest_nmi_receiver, NULL);
@@ -360,7 +360,7 @@ TEST_F(ipi, init_and_sipi)
 
 	sigaction(SIGUSR1, &sa, NULL);
 	memcpy(boot_hva(self->vm, AP_PAGE), ap_code, sizeof(ap_code));
-	ROUNDS = 100;
+	ROUNDS = 30;
 	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, vcpu_mp(self->vcpu[0]));
 	EXPECT_EQ(KVM_MP_STATE_UNINITIALIZED, vcpu_mp(self->vcpu[1]));
 	pthread_create(&ap, NULL, run_until_kicked, self->vcpu[1]);
@@ -375,7 +375,7 @@ TEST_F(ipi, init_and_sipi)
 	EXPECT_EQ(AP_PAGE >> 4, sregs.cs.selector);
 	EXPECT_EQ(AP_PAGE, sregs.cs.base);
 	EXPECT_EQ(7, regs.rip);
-	EXPECT_EQ(100, *(u16 *)boot_hva(self->vm, AP_PAGE + 0x100));
+	EXPECT_EQ(30, *(u16 *)boot_hva(self->vm, AP_PAGE + 0x100));
 }
 
 TEST_F(ipi, mp_states)
@@ -469,7 +469,7 @@ TEST_F(ipi, from_outside_into_a_running_guest)
 	pthread_t thread;
 	u64 i;
 
-	ROUNDS = test_long() ? 20000 : 500;
+	ROUNDS = test_long() ? 20000 : 200;
 	vm_set_handler(self->vm, VECTOR, on_ipi);
 	start(self->vcpu[0], guest_spins, NULL);
 	thread = vcpu_spawn(self->vcpu[0]);

@@ -28,12 +28,9 @@ FIXTURE(chip) {
 
 FIXTURE_SETUP(chip)
 {
-	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
-
 	self->vm = vm_irqchip(true);
 	if (!self->vm)
 		TEST_SKIP("no PIC and IOAPIC in the kernel");
-	ASSERT_EQ(0, ioctl(self->vm->fd, KVM_CREATE_PIT2, &pit));
 	self->vcpu = vcpu_create(self->vm, 0);
 	self->shared = vm_mem(self->vm, PAGE_2M);
 	ASSERT_EQ((u64)SHARED, (u64)self->shared);
@@ -130,11 +127,11 @@ TEST_F(chip, pic_priority)
 	vcpu_sync(self->vcpu, 1);
 	EXPECT_EQ(1, self->vcpu->run->ready_for_interrupt_injection);
 	for (i = 0; i < 5; i++) {
-		EXPECT_EQ(1, vm_irq_line(self->vm, raise[i], 1));
+		EXPECT_EQ(i ? 1 : -1, vm_irq_line(self->vm, raise[i], 1));
 		vm_irq_line(self->vm, raise[i], 0);
 	}
 	/* It waits already. */
-	EXPECT_EQ(1, vm_irq_line(self->vm, 5, 1));
+	EXPECT_EQ(0, vm_irq_line(self->vm, 5, 1));
 	vm_irq_line(self->vm, 5, 0);
 	vcpu_done(self->vcpu);
 	EXPECT_EQ(PIC_BASE + 1, SEEN(0));
@@ -240,7 +237,6 @@ TEST_F(chip, pic_wakes_from_hlt)
 	vcpu_sync(self->vcpu, 1);
 	thread = vcpu_spawn(self->vcpu);
 	usleep(30000);
-	/* The PIT ticks there as well, from creation on. */
 	vm_irq_line(self->vm, 0, 1);
 	vcpu_join(thread);
 }
@@ -384,7 +380,10 @@ TEST_F(chip, irqfd_resamples)
 TEST_F(chip, routes_to_pins)
 {
 	struct kvm_irq_routing_entry r[2] = {
-		{ .gsi = 40, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { KVM_IRQCHIP_IOAPIC, 9 } },
+		{
+			.gsi = 40, .type = KVM_IRQ_ROUTING_IRQCHIP,
+			.u.irqchip = { KVM_IRQCHIP_IOAPIC, 9 },
+		},
 		msi_route(40, 0, VECTOR + 7),
 	};
 
@@ -411,7 +410,15 @@ TEST_F(chip, routes_to_pins)
 	EXPECT_EQ(-EINVAL, vm_route(self->vm, r, 1));
 }
 
-/* --- PIT --- */
+/* --- PIT, which ticks on GSI 0 from its creation on --- */
+
+static void create_pit(struct vm *vm)
+{
+	struct kvm_pit_config config = { .flags = KVM_PIT_SPEAKER_DUMMY };
+
+	if (ioctl(vm->fd, KVM_CREATE_PIT2, &config))
+		die("KVM_CREATE_PIT2");
+}
 
 static void pit_load(int channel, int mode, u16 count)
 {
@@ -467,6 +474,7 @@ static void guest_pit_ports(void *arg)
 
 TEST_F(chip, pit_ports)
 {
+	create_pit(self->vm);
 	vcpu_call(self->vcpu, guest_pit_ports, NULL);
 }
 
@@ -504,6 +512,7 @@ TEST_F(chip, pit_ticks)
 	long khz = ioctl(self->vcpu->fd, KVM_GET_TSC_KHZ, 0);
 	int i;
 
+	create_pit(self->vm);
 	set_handlers(self->vm, on_pit);
 	for (i = 0; i < 2; i++) {
 		COUNT = 0;
@@ -530,6 +539,7 @@ static void guest_pit_ioapic(void *arg)
 
 TEST_F(chip, pit_by_the_ioapic)
 {
+	create_pit(self->vm);
 	set_handlers(self->vm, on_io);
 	vcpu_call(self->vcpu, guest_pit_ioapic, NULL);
 }
@@ -540,16 +550,16 @@ TEST_F(chip, state_moves)
 {
 	struct kvm_irqchip chip[3], again;
 	struct kvm_pit_state2 pit, pit_again;
-	struct kvm_pit_config config = {};
 	struct vm *vm = vm_irqchip(true);
 	int i;
 
+	create_pit(self->vm);
+	create_pit(vm);
 	set_handlers(self->vm, on_io);
 	vcpu_start(self->vcpu, guest_ioapic, (void *)2);
 	vcpu_sync(self->vcpu, 0);
 	vm_irq_line(self->vm, 10, 1);
 	memset(chip, 0, sizeof(chip));
-	ASSERT_EQ(0, ioctl(vm->fd, KVM_CREATE_PIT2, &config));
 	for (i = 0; i < 3; i++) {
 		chip[i].chip_id = i;
 		memset(&again, 0, sizeof(again));
@@ -577,12 +587,17 @@ static void guest_uses_all(void *arg)
 {
 	int i;
 
-	for (i = 0x20; i < 0x22; i++)
-		inb(i), outb(i, 0x20);
+	for (i = 0x20; i < 0x22; i++) {
+		inb(i);
+		outb(i, 0x20);
+	}
 	for (i = 0; i < 100; i++)
 		io_read(i);
-	for (i = 0; i < 4; i++)
-		inb(0x40 + i), inb(0x40 + i), outb(0x43, 0xfe);
+	for (i = 0; i < 4; i++) {
+		inb(0x40 + i);
+		inb(0x40 + i);
+		outb(0x43, 0xfe);
+	}
 	inb(0x61);
 	pic_init(0, 0);
 }
@@ -593,6 +608,7 @@ TEST_F(chip, state_is_garbage)
 	struct kvm_irqchip chip;
 	int fill, i;
 
+	create_pit(self->vm);
 	for (fill = 0; fill < 256; fill += 85) {
 		for (i = 0; i < 3; i++) {
 			memset(&chip, fill, sizeof(chip));
@@ -614,6 +630,7 @@ TEST_F(chip, refused)
 	struct kvm_pit_state2 state;
 	struct vm *vm;
 
+	create_pit(self->vm);
 	EXPECT_EQ(-EEXIST, try_vm(self->vm, KVM_CREATE_IRQCHIP, NULL));
 	EXPECT_EQ(-EEXIST, vm_enable_cap(self->vm, KVM_CAP_SPLIT_IRQCHIP, 24));
 	EXPECT_EQ(-EEXIST, try_vm(self->vm, KVM_CREATE_PIT2, &pit));
