@@ -5,7 +5,7 @@
  * Invariants
  * - The VM's own descriptor and each vCPU's hold one reference. What a VM holds goes
  *   when the last one is given back, in the context of that close, and is freed
- *   when it returns: debugfs first, which waits for its readers; then the vCPUs'
+ *   when it returns: debugfs first, which waits for its readers; what sends interrupts; the vCPUs'
  *   parts, the MMU, the vCPUs themselves (a flush may look at them until the MMU
  *   has left the notifier), the architecture, the hardware.
  * - The ioctls work only for the process whose memory the VM maps (-EIO).
@@ -35,6 +35,7 @@ static void vm_destroy(struct kref *users)
 
 	umbra_counters_vm_dying();
 	debugfs_remove_recursive(vm->debugfs);
+	umbra_arch_vm_stop(vm);
 	xa_for_each(&vm->vcpus, i, vcpu)
 		umbra_vcpu_stop(vcpu);
 	umbra_mmu_destroy(&vm->mmu);

@@ -12,6 +12,7 @@
 #include <asm/msr-index.h>
 
 #include "emul.h"
+#include "irqchip.h"
 #include "shadow.h"
 
 static struct umbra_x86_emul *ctx_of(struct umbra_emul *e)
@@ -643,9 +644,7 @@ static int emul_done(struct umbra_x86_emul *ctx)
 	if (r || !vcpu->arch.halted)
 		return r;
 	vcpu->arch.halted = false;
-	vcpu->stat.halt_exits++;
-	vcpu->run->exit_reason = KVM_EXIT_HLT;
-	return UMBRA_RUN_USER;
+	return umbra_halt(vcpu);
 }
 
 /* Decode and execute once; what was decoded before an exit is still good. */
