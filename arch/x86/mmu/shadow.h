@@ -47,7 +47,9 @@
  * @parents: the sptes that lead to it
  * @gen: generation of the MMU that it was made in
  * @roots: vCPUs' roots that it is
- * @writes: to its guest table since it was last used in a fault
+ * @writes: to its guest table since it was last used
+ * @written: one more than the entry of level 1 that was written last, and may have been
+ *	mapped ahead; 0 when that was none
  * @zapped: it is not in the hash any more
  * @unsync: its guest table is written to without exits
  * @sync: while it is brought in sync, in a list of those
@@ -64,6 +66,7 @@ struct umbra_sp {
 	unsigned long gen;
 	unsigned int roots;
 	u8 writes;
+	u16 written;
 	bool used;
 	bool zapped;
 	bool unsync;

@@ -117,6 +117,18 @@ static bool drop_written(struct umbra_mmu *mmu, struct umbra_sp *sp, unsigned in
 	return flush;
 }
 
+/*
+ * Is the table taken for something else now? What a write has mapped ahead is used without
+ * a fault, but leaves A.
+ */
+static bool is_flooded(struct umbra_sp *sp)
+{
+	if (sp->written && (READ_ONCE(sp->spt[sp->written - 1]) & SPTE_A))
+		sp->writes = 0;
+	sp->written = 0;
+	return ++sp->writes >= FLOOD && !sp->roots;
+}
+
 /* @writing of struct umbra_mmu_ops */
 void shadow_writing(struct umbra_mmu *mmu, gpa_t gpa, size_t len)
 {
@@ -125,14 +137,14 @@ void shadow_writing(struct umbra_mmu *mmu, gpa_t gpa, size_t len)
 	bool flush = false;
 	LIST_HEAD(doomed);
 
-	if (!mmu->arch.shadow)
-		return;
 	hlist_for_each_entry_safe(sp, next, shadow_chain(mmu, gpa >> PAGE_SHIFT), hash) {
 		if (sp->gfn != gpa >> PAGE_SHIFT || sp->role.direct)
 			continue;
-		flush |= drop_written(mmu, sp, offset_in_page(gpa), offset_in_page(gpa) + len);
-		if (++sp->writes >= FLOOD && !sp->roots)
+		if (is_flooded(sp))
 			shadow_zap_page(mmu, sp, &doomed);
+		else
+			flush |= drop_written(mmu, sp, offset_in_page(gpa),
+					      offset_in_page(gpa) + len);
 	}
 	if (!list_empty(&doomed))
 		shadow_free_pages(mmu, &doomed);
@@ -145,15 +157,15 @@ void shadow_written(struct umbra_mmu_vcpu *mv, gpa_t gpa, size_t len)
 {
 	struct umbra_sp *sp;
 
-	if (!mv->mmu->arch.shadow)
-		return;
 	shadow_for_each_page(mv->mmu, gpa >> PAGE_SHIFT, sp) {
 		unsigned int size = sp->role.top == 2 ? 4 : 8;
 		unsigned int i = offset_in_page(gpa) / size;
 
-		if (sp->role.level == UMBRA_LEVEL_4K && len == size && !(gpa % size) &&
-		    i / SHADOW_ENTRIES == sp->role.quadrant)
-			shadow_map_entry(mv_vcpu(mv), sp, i % SHADOW_ENTRIES);
+		if (sp->role.level != UMBRA_LEVEL_4K || len != size || gpa % size ||
+		    i / SHADOW_ENTRIES != sp->role.quadrant)
+			continue;
+		shadow_map_entry(mv_vcpu(mv), sp, i % SHADOW_ENTRIES);
+		sp->written = i % SHADOW_ENTRIES + 1;
 	}
 }
 
