@@ -16,6 +16,13 @@
 #include <linux/uaccess.h>
 #include <umbra/mmu.h>
 
+/*
+ * How often a page may go between the fault that brings it and the write. There is memory
+ * that a fault always settles and that no write of the kernel's is ever let into, such as
+ * a shadow stack.
+ */
+#define UPDATE_TRIES	100
+
 /* Where @gpa is, and in @len how much of it lies in the same page. */
 static void __user *locate(struct umbra_mmu *mmu, gpa_t gpa, size_t *len,
 			   struct umbra_memslot **slot)
@@ -138,17 +145,17 @@ static int update_once(struct umbra_mmu_vcpu *mv, struct umbra_memslot *slot, gp
  *	page is away, then it is called again; what else it returns ends it
  * @arg: for @update
  *
- * Sleeps. Return: what @update returned; -EFAULT where the host has no memory.
+ * Sleeps. Return: what @update returned; -EFAULT where the host has no memory, or none
+ * that can be written to.
  */
 int umbra_guest_update(struct umbra_mmu_vcpu *mv, struct umbra_memslot *slot, gpa_t gpa,
 		       size_t len, int (*update)(void __user *to, void *arg), void *arg)
 {
-	int r;
+	int r = -EAGAIN, tries;
 
-	do {
+	for (tries = 0; r == -EAGAIN && tries < UPDATE_TRIES; tries++)
 		r = update_once(mv, slot, gpa, len, update, arg);
-	} while (r == -EAGAIN);
-	return r;
+	return r == -EAGAIN ? -EFAULT : r;
 }
 
 struct piece {
