@@ -36,13 +36,15 @@ static enum hrtimer_restart timer_fires(struct hrtimer *timer)
 {
 	struct umbra_lapic *lapic = container_of(timer, struct umbra_lapic, timer);
 
-	umbra_lapic_local(lapic, APIC_LVTT);
 	if (timer_mode(lapic) == APIC_LVT_TIMER_PERIODIC) {
+		umbra_lapic_local(lapic, APIC_LVTT);
 		hrtimer_forward_now(timer, ns_to_ktime(lapic->period));
 		WRITE_ONCE(lapic->expires, hrtimer_get_expires(timer));
 		return HRTIMER_RESTART;
 	}
+	/* The guest's handler may look at once. */
 	WRITE_ONCE(lapic->deadline, 0);
+	umbra_lapic_local(lapic, APIC_LVTT);
 	return HRTIMER_NORESTART;
 }
 

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -72,6 +73,7 @@ static void share_with_child(void *mem)
 	child = fork();
 	if (child)
 		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	pause();
 	_exit(0);
 }

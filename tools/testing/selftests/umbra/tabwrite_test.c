@@ -215,7 +215,7 @@ static void run_whole(struct __test_metadata *_metadata, FIXTURE_DATA(shadow) * 
 	pthread_t thread;
 
 	*w = (struct whole){ .e = self->env, .size = size, .how = how, .word = word,
-			     .rounds = test_long() ? 100000 : 1500 };
+			     .rounds = test_long() ? 100000 : 3000 };
 	*word = bytes_of(0, size);
 	*(self->env->pte + AT) = page(self->env, 2) | PTE_RW;
 	vcpu_start(self->vcpu, fn, w);
