@@ -18,27 +18,46 @@
 /* Words of the bitmap taken in one hold of the lock; the bound of its length. */
 #define STRETCH 64
 
-static void take_words(struct umbra_mmu *mmu, struct umbra_memslot *slot,
-		       unsigned long first, unsigned long count,
-		       unsigned long *out, bool *flush)
+/* Takes the bits that are set in @words, which keep those that were there. */
+static void take_stretch(struct umbra_mmu *mmu, struct umbra_memslot *slot,
+			 unsigned long first, unsigned long count,
+			 unsigned long *words, bool *flush)
 {
 	unsigned long i;
 
 	for (i = 0; i < count; i++) {
-		unsigned long *word = &slot->dirty_bitmap[first + i];
+		atomic_long_t *word = (atomic_long_t *)&slot->dirty_bitmap[first + i];
 		unsigned long mask;
 
-		out[i] = 0;
-		if (!READ_ONCE(*word))
+		words[i] &= atomic_long_read(word);
+		if (!words[i])
 			continue;
-		out[i] = xchg(word, 0);
+		words[i] &= atomic_long_fetch_andnot(words[i], word);
 		/* The bitmap is little endian on every host. */
-		mask = (unsigned long)le64_to_cpu((__force __le64)out[i]);
+		mask = (unsigned long)le64_to_cpu((__force __le64)words[i]);
 		*flush |= mmu->ops->wrprot(mmu, slot, (first + i) * BITS_PER_LONG,
 					   mask);
 		trace_umbra_dirty(mmu->id, slot->id,
 				  slot->base_gfn + (first + i) * BITS_PER_LONG, mask);
 	}
+}
+
+/* Take bits and write permission of @count words from the @first on, then flush. */
+static void take_words(struct umbra_mmu *mmu, struct umbra_memslot *slot,
+		       unsigned long first, unsigned long count, unsigned long *words)
+{
+	bool flush = false;
+	unsigned long i;
+
+	for (i = 0; i < count; i += STRETCH) {
+		write_lock(&mmu->lock);
+		take_stretch(mmu, slot, first + i, min_t(unsigned long, STRETCH, count - i),
+			     words + i, &flush);
+		write_unlock(&mmu->lock);
+		cond_resched();
+	}
+	if (flush)
+		umbra_mmu_flush(mmu);
 }
 
 /*
@@ -68,8 +87,7 @@ int umbra_dirty_log_get(struct umbra_mmu *mmu, struct umbra_memslot *slot,
 			void __user *bitmap)
 {
 	unsigned long words = BITS_TO_LONGS(slot->npages);
-	unsigned long *copy, first;
-	bool flush = false;
+	unsigned long *copy;
 	int ret = 0;
 
 	/* What becomes dirty from here on is the next reading's. */
@@ -80,16 +98,8 @@ int umbra_dirty_log_get(struct umbra_mmu *mmu, struct umbra_memslot *slot,
 	if (!copy)
 		return -ENOMEM;
 
-	for (first = 0; first < words; first += STRETCH) {
-		unsigned long count = min_t(unsigned long, STRETCH, words - first);
-
-		write_lock(&mmu->lock);
-		take_words(mmu, slot, first, count, copy + first, &flush);
-		write_unlock(&mmu->lock);
-		cond_resched();
-	}
-	if (flush)
-		umbra_mmu_flush(mmu);
+	memset(copy, 0xff, words * sizeof(*copy));
+	take_words(mmu, slot, 0, words, copy);
 	if (copy_to_user(bitmap, copy, words * sizeof(*copy))) {
 		put_back(slot, words, copy);
 		ret = -EFAULT;
@@ -97,4 +107,43 @@ int umbra_dirty_log_get(struct umbra_mmu *mmu, struct umbra_memslot *slot,
 	kvfree(copy);
 	umbra_audit_after(mmu, "dirty log");
 	return ret;
+}
+
+/**
+ * umbra_dirty_log_peek() - hand out the dirty bitmap of a slot, and leave it
+ * @slot: a slot that logs; slots_lock is held
+ * @bitmap: as for umbra_dirty_log_get()
+ *
+ * Sleeps. Return: 0; -EFAULT.
+ */
+int umbra_dirty_log_peek(struct umbra_memslot *slot, void __user *bitmap)
+{
+	size_t size = BITS_TO_LONGS(slot->npages) * sizeof(long);
+
+	return copy_to_user(bitmap, slot->dirty_bitmap, size) ? -EFAULT : 0;
+}
+
+/**
+ * umbra_dirty_log_clear() - begin anew with some pages of a slot
+ * @mmu: the MMU; slots_lock held
+ * @slot: a slot that logs
+ * @first: first page, a multiple of 64
+ * @npages: how many
+ * @bitmap: user memory of one bit a page, rounded up to 64 bits: which of them
+ *
+ * Sleeps. Return: 0; -ENOMEM; -EFAULT, with nothing done.
+ */
+int umbra_dirty_log_clear(struct umbra_mmu *mmu, struct umbra_memslot *slot,
+			  unsigned long first, unsigned long npages,
+			  const void __user *bitmap)
+{
+	unsigned long count = BITS_TO_LONGS(npages);
+	unsigned long *words = vmemdup_user(bitmap, count * sizeof(*words));
+
+	if (IS_ERR(words))
+		return PTR_ERR(words);
+	take_words(mmu, slot, first / BITS_PER_LONG, count, words);
+	kvfree(words);
+	umbra_audit_after(mmu, "clear dirty log");
+	return 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory slots: KVM_SET_USER_MEMORY_REGION and KVM_GET_DIRTY_LOG.
+ * Memory slots: KVM_SET_USER_MEMORY_REGION, KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG.
  *
  * A change is prepared in full (the new slot, its dirty bitmap, the new sorted set)
  * before anything is published, and publishing cannot fail: nothing is half done.
@@ -240,8 +240,49 @@ int umbra_get_dirty_log(struct umbra_vm *vm, const struct kvm_dirty_log *log)
 		return -EINVAL;
 	mutex_lock(&mmu->slots_lock);
 	slot = find_id(umbra_mmu_slots(mmu), log->slot);
+	if (slot && umbra_slot_logs(slot)) {
+		if (vm->manual_dirty_log)
+			ret = umbra_dirty_log_peek(slot, log->dirty_bitmap);
+		else
+			ret = umbra_dirty_log_get(mmu, slot, log->dirty_bitmap);
+	}
+	mutex_unlock(&mmu->slots_lock);
+	return ret;
+}
+
+/* 64 pages at a time, or up to the slot's end. */
+static bool clear_range_valid(const struct umbra_memslot *slot,
+			      const struct kvm_clear_dirty_log *log)
+{
+	u64 first = log->first_page, n = log->num_pages;
+
+	return !(first % 64) && first <= slot->npages && n <= slot->npages - first &&
+	       (!(n % 64) || n == slot->npages - first);
+}
+
+/**
+ * umbra_clear_dirty_log() - KVM_CLEAR_DIRTY_LOG
+ * @vm: the VM; no lock held
+ * @log: slot number, pages, and where the bits are that say which of them
+ *
+ * Sleeps. Return: 0; -EINVAL for a slot number beyond the limit and for a range that
+ * does not begin and end at a multiple of 64 pages, or the slot's end; -ENOENT for a
+ * slot that is not there or does not log; -EFAULT, -ENOMEM, with nothing done.
+ */
+int umbra_clear_dirty_log(struct umbra_vm *vm, const struct kvm_clear_dirty_log *log)
+{
+	struct umbra_mmu *mmu = &vm->mmu;
+	struct umbra_memslot *slot;
+	int ret = -ENOENT;
+
+	if (!slot_id_valid(log->slot))
+		return -EINVAL;
+	mutex_lock(&mmu->slots_lock);
+	slot = find_id(umbra_mmu_slots(mmu), log->slot);
 	if (slot && umbra_slot_logs(slot))
-		ret = umbra_dirty_log_get(mmu, slot, log->dirty_bitmap);
+		ret = !clear_range_valid(slot, log) ? -EINVAL :
+			umbra_dirty_log_clear(mmu, slot, log->first_page, log->num_pages,
+					      log->dirty_bitmap);
 	mutex_unlock(&mmu->slots_lock);
 	return ret;
 }

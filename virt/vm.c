@@ -186,6 +186,36 @@ static long get_dirty_log(struct umbra_vm *vm, const struct kvm_dirty_log __user
 	return umbra_get_dirty_log(vm, &log);
 }
 
+static long clear_dirty_log(struct umbra_vm *vm,
+			    const struct kvm_clear_dirty_log __user *user)
+{
+	struct kvm_clear_dirty_log log;
+
+	if (copy_from_user(&log, user, sizeof(log)))
+		return -EFAULT;
+	return umbra_clear_dirty_log(vm, &log);
+}
+
+/* What is the architecture's to enable is left to it. */
+static long enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap __user *user)
+{
+	struct kvm_enable_cap cap;
+
+	if (copy_from_user(&cap, user, sizeof(cap)))
+		return -EFAULT;
+	if (cap.cap != KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) {
+		long r = umbra_arch_vm_ioctl(vm, KVM_ENABLE_CAP, (unsigned long)user);
+
+		return r == -ENOTTY ? -EINVAL : r;
+	}
+	if (cap.flags || (cap.args[0] & ~(u64)KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE))
+		return -EINVAL;
+	mutex_lock(&vm->mmu.slots_lock);
+	vm->manual_dirty_log = cap.args[0];
+	mutex_unlock(&vm->mmu.slots_lock);
+	return 0;
+}
+
 static long ioeventfd(struct umbra_vm *vm, const struct kvm_ioeventfd __user *user)
 {
 	struct kvm_ioeventfd event;
@@ -221,6 +251,10 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return set_memory_region(vm, user);
 	case KVM_GET_DIRTY_LOG:
 		return get_dirty_log(vm, user);
+	case KVM_CLEAR_DIRTY_LOG:
+		return clear_dirty_log(vm, user);
+	case KVM_ENABLE_CAP:
+		return enable_cap(vm, user);
 	case KVM_IOEVENTFD:
 		return ioeventfd(vm, user);
 	case KVM_REGISTER_COALESCED_MMIO:
@@ -254,14 +288,27 @@ static long compat_get_dirty_log(struct umbra_vm *vm,
 	return umbra_get_dirty_log(vm, &log);
 }
 
+static long compat_clear_dirty_log(struct umbra_vm *vm,
+				   const struct kvm_clear_dirty_log __user *user)
+{
+	struct kvm_clear_dirty_log log;
+
+	if (copy_from_user(&log, user, sizeof(log)))
+		return -EFAULT;
+	log.dirty_bitmap = compat_ptr((u32)log.padding2);
+	return umbra_clear_dirty_log(vm, &log);
+}
+
 static long vm_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct umbra_vm *vm = file->private_data;
 
-	if (cmd != KVM_GET_DIRTY_LOG)
+	if (cmd != KVM_GET_DIRTY_LOG && cmd != KVM_CLEAR_DIRTY_LOG)
 		return vm_ioctl(file, cmd, (unsigned long)compat_ptr(arg));
 	if (vm->mmu.mm != current->mm)
 		return -EIO;
+	if (cmd == KVM_CLEAR_DIRTY_LOG)
+		return compat_clear_dirty_log(vm, compat_ptr(arg));
 	return compat_get_dirty_log(vm, compat_ptr(arg));
 }
 #endif

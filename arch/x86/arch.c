@@ -59,6 +59,10 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 		return 1;
 	case KVM_CAP_IRQ_ROUTING:
 		return 4096;
+	case KVM_CAP_SYNC_REGS:
+		return KVM_SYNC_X86_VALID_FIELDS;
+	case KVM_CAP_XSAVE2:
+		return sizeof(struct kvm_xsave);
 	case KVM_CAP_MCE:
 		return UMBRA_MCE_BANKS;
 	case KVM_CAP_ADJUST_CLOCK:
@@ -127,6 +131,17 @@ long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long ar
 	}
 }
 
+/*
+ * There is one frequency, the host's. Another is taken for it when it is as near as two
+ * measurements of one clock are: 250 ppm.
+ */
+static long set_tsc_khz(unsigned long khz)
+{
+	unsigned long slack = tsc_khz / 4000;
+
+	return !khz || (khz >= tsc_khz - slack && khz <= tsc_khz + slack) ? 0 : -EINVAL;
+}
+
 long umbra_arch_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd,
 			   unsigned long arg)
 {
@@ -139,6 +154,8 @@ long umbra_arch_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd,
 
 	if (cmd == KVM_GET_TSC_KHZ)
 		return tsc_khz;
+	if (cmd == KVM_SET_TSC_KHZ)
+		return set_tsc_khz(arg);
 	if (cmd == KVM_KVMCLOCK_CTRL)
 		return umbra_clock_stopped(vcpu);
 	for (i = 0; i < ARRAY_SIZE(handlers); i++) {

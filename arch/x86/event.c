@@ -106,7 +106,7 @@ static long interrupt(struct umbra_vcpu *vcpu, u32 irq)
 	return 0;
 }
 
-static void get_events(struct umbra_vcpu *vcpu, struct kvm_vcpu_events *ev)
+void umbra_get_events(struct umbra_vcpu *vcpu, struct kvm_vcpu_events *ev)
 {
 	const struct umbra_arch_vcpu *arch = &vcpu->arch;
 	const struct umbra_x86_event *event = &arch->event;
@@ -133,7 +133,7 @@ static void get_events(struct umbra_vcpu *vcpu, struct kvm_vcpu_events *ev)
 }
 
 /* -EINVAL for flags and events that are not offered or do not exist. */
-static long set_events(struct umbra_vcpu *vcpu, const struct kvm_vcpu_events *ev)
+long umbra_set_events(struct umbra_vcpu *vcpu, const struct kvm_vcpu_events *ev)
 {
 	struct umbra_arch_vcpu *arch = &vcpu->arch;
 
@@ -196,12 +196,12 @@ long umbra_event_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *a
 			vcpu->arch.nmi_pending++;
 		return 0;
 	case KVM_GET_VCPU_EVENTS:
-		get_events(vcpu, &ev);
+		umbra_get_events(vcpu, &ev);
 		return copy_to_user(argp, &ev, sizeof(ev)) ? -EFAULT : 0;
 	case KVM_SET_VCPU_EVENTS:
 		if (copy_from_user(&ev, argp, sizeof(ev)))
 			return -EFAULT;
-		return set_events(vcpu, &ev);
+		return umbra_set_events(vcpu, &ev);
 	case KVM_GET_MP_STATE:
 		return copy_to_user(argp, &state, sizeof(state)) ? -EFAULT : 0;
 	case KVM_SET_MP_STATE:

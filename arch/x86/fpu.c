@@ -418,6 +418,7 @@ long umbra_fpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *arg
 			return -EFAULT;
 		return set_fpu(vcpu, &fpu);
 	case KVM_GET_XSAVE:
+	case KVM_GET_XSAVE2:	/* nothing is offered that would need more */
 		return xsave_ioctl(vcpu, false, argp);
 	case KVM_SET_XSAVE:
 		return xsave_ioctl(vcpu, true, argp);

@@ -244,7 +244,7 @@ enum umbra_emul_mode umbra_cpu_mode(struct umbra_vcpu *vcpu)
 	return umbra_backend->code_mode(vcpu);
 }
 
-static void get_regs(struct umbra_vcpu *vcpu, struct kvm_regs *r)
+void umbra_get_regs(struct umbra_vcpu *vcpu, struct kvm_regs *r)
 {
 	const u64 *regs = vcpu->arch.regs;
 
@@ -262,7 +262,7 @@ static void get_regs(struct umbra_vcpu *vcpu, struct kvm_regs *r)
 }
 
 /* An exception that waits was raised by the state that is replaced here. */
-static void set_regs(struct umbra_vcpu *vcpu, const struct kvm_regs *r)
+void umbra_set_regs(struct umbra_vcpu *vcpu, const struct kvm_regs *r)
 {
 	u64 *regs = vcpu->arch.regs;
 
@@ -289,7 +289,7 @@ static void set_regs(struct umbra_vcpu *vcpu, const struct kvm_regs *r)
 	umbra_emul_forget(vcpu);
 }
 
-static void get_sregs(struct umbra_vcpu *vcpu, struct kvm_sregs *s)
+void umbra_get_sregs(struct umbra_vcpu *vcpu, struct kvm_sregs *s)
 {
 	const struct umbra_arch_vcpu *arch = &vcpu->arch;
 	const struct umbra_x86_backend *b = umbra_backend;
@@ -334,7 +334,8 @@ static bool sregs_valid(const struct umbra_vcpu *vcpu, const struct kvm_sregs *s
 	return !(s->efer & EFER_LMA) && !s->cs.l;
 }
 
-static long set_sregs(struct umbra_vcpu *vcpu, const struct kvm_sregs *s)
+/* -EINVAL, with nothing changed, for what cannot be a CPU's state. */
+long umbra_set_sregs(struct umbra_vcpu *vcpu, const struct kvm_sregs *s)
 {
 	struct umbra_arch_vcpu *arch = &vcpu->arch;
 	const struct umbra_x86_backend *b = umbra_backend;
@@ -427,10 +428,10 @@ long umbra_regs_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *ar
 
 	switch (cmd) {
 	case KVM_GET_REGS:
-		get_regs(vcpu, &u.regs);
+		umbra_get_regs(vcpu, &u.regs);
 		break;
 	case KVM_GET_SREGS:
-		get_sregs(vcpu, &u.sregs);
+		umbra_get_sregs(vcpu, &u.sregs);
 		break;
 	case KVM_GET_DEBUGREGS:
 		get_debugregs(vcpu, &u.debugregs);
@@ -447,10 +448,10 @@ long umbra_regs_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *ar
 	}
 	switch (cmd) {
 	case KVM_SET_REGS:
-		set_regs(vcpu, &u.regs);
+		umbra_set_regs(vcpu, &u.regs);
 		return 0;
 	case KVM_SET_SREGS:
-		return set_sregs(vcpu, &u.sregs);
+		return umbra_set_sregs(vcpu, &u.sregs);
 	case KVM_SET_DEBUGREGS:
 		return set_debugregs(vcpu, &u.debugregs);
 	case KVM_TRANSLATE:

@@ -215,6 +215,7 @@ static void publish(struct umbra_vcpu *vcpu)
 	run->apic_base = arch->apic_base;
 	run->ready_for_interrupt_injection = umbra_irq_window(vcpu);
 	run->flags = 0;
+	umbra_sync_out(vcpu);
 }
 
 /**
@@ -226,7 +227,8 @@ static void publish(struct umbra_vcpu *vcpu)
  *
  * Return: 0 with run->exit_reason set; -EINTR; -ERESTARTNOINTR, which the way back to
  * userspace turns into another KVM_RUN; -EFAULT where the host has no memory
- * behind the guest's, which can run on when it has; -EINVAL for a run->cr8 beyond 15;
+ * behind the guest's, which can run on when it has; -EINVAL for a run->cr8 beyond 15 and for
+ * registers in kvm_run that umbra_sync_in() refuses;
  * -EBUSY when SVM was taken away (reboot, resume).
  */
 int umbra_arch_vcpu_run(struct umbra_vcpu *vcpu)
@@ -238,6 +240,9 @@ int umbra_arch_vcpu_run(struct umbra_vcpu *vcpu)
 	if (cr8 > 15)
 		return -EINVAL;
 	vcpu->arch.cr8 = cr8;
+	r = umbra_sync_in(vcpu);
+	if (r)
+		return r;
 	run->exit_reason = KVM_EXIT_UNKNOWN;
 	r = umbra_io_complete(vcpu);
 	if (r == UMBRA_RUN_AGAIN) {

@@ -128,6 +128,14 @@ int umbra_set_dr(struct umbra_vcpu *vcpu, unsigned int nr, u64 val);
 int umbra_set_efer(struct umbra_vcpu *vcpu, u64 efer, bool host);
 int umbra_set_xcr0(struct umbra_vcpu *vcpu, u64 xcr0);
 enum umbra_emul_mode umbra_cpu_mode(struct umbra_vcpu *vcpu);
+void umbra_get_regs(struct umbra_vcpu *vcpu, struct kvm_regs *r);
+void umbra_set_regs(struct umbra_vcpu *vcpu, const struct kvm_regs *r);
+void umbra_get_sregs(struct umbra_vcpu *vcpu, struct kvm_sregs *s);
+long umbra_set_sregs(struct umbra_vcpu *vcpu, const struct kvm_sregs *s);
+
+/* sync.c */
+int umbra_sync_in(struct umbra_vcpu *vcpu);
+void umbra_sync_out(struct umbra_vcpu *vcpu);
 
 /* fpu.c */
 #define UMBRA_FX_MXCSR		24	/* offsets in an FXSAVE image */
@@ -190,6 +198,8 @@ void umbra_queue_exception(struct umbra_vcpu *vcpu, u8 vector, bool has_error,
 			   u32 error);
 void umbra_queue_page_fault(struct umbra_vcpu *vcpu, u64 address, u32 error);
 bool umbra_irq_window(struct umbra_vcpu *vcpu);
+void umbra_get_events(struct umbra_vcpu *vcpu, struct kvm_vcpu_events *ev);
+long umbra_set_events(struct umbra_vcpu *vcpu, const struct kvm_vcpu_events *ev);
 long umbra_event_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
 
 static inline void umbra_queue_ud(struct umbra_vcpu *vcpu)

@@ -306,6 +306,10 @@ void umbra_mmu_change_slot(struct umbra_mmu *mmu, struct umbra_memslots *set,
 /* mmu/dirty.c */
 int umbra_dirty_log_get(struct umbra_mmu *mmu, struct umbra_memslot *slot,
 			void __user *bitmap);
+int umbra_dirty_log_peek(struct umbra_memslot *slot, void __user *bitmap);
+int umbra_dirty_log_clear(struct umbra_mmu *mmu, struct umbra_memslot *slot,
+			  unsigned long first, unsigned long npages,
+			  const void __user *bitmap);
 
 /* mmu/guest_mem.c; mmu->srcu held, may sleep; mm is current->mm */
 int umbra_guest_read(struct umbra_mmu *mmu, gpa_t gpa, void *data, size_t len);

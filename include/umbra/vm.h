@@ -100,6 +100,8 @@ struct umbra_bus {
  * @vcpus: struct umbra_vcpu by id
  * @nr_vcpus: how many there are; set under @lock
  * @bus: writes that need not wake userspace at once
+ * @manual_dirty_log: KVM_GET_DIRTY_LOG leaves the log to KVM_CLEAR_DIRTY_LOG; guarded
+ *	by mmu->slots_lock
  * @id: number for dmesg and traces
  * @node: in the list of living VMs (virt/counters.c)
  * @debugfs: its directory
@@ -112,6 +114,7 @@ struct umbra_vm {
 	struct xarray vcpus;
 	unsigned int nr_vcpus;
 	struct umbra_bus bus;
+	bool manual_dirty_log;
 	unsigned int id;
 	struct list_head node;
 	struct dentry *debugfs;
@@ -141,6 +144,7 @@ static inline void umbra_vcpu_srcu_unlock(struct umbra_vcpu *vcpu)
 int umbra_set_memory_region(struct umbra_vm *vm,
 			    const struct kvm_userspace_memory_region *region);
 int umbra_get_dirty_log(struct umbra_vm *vm, const struct kvm_dirty_log *log);
+int umbra_clear_dirty_log(struct umbra_vm *vm, const struct kvm_clear_dirty_log *log);
 
 /* virt/bus.c */
 bool umbra_bus_has(struct umbra_vm *vm, bool pio, u64 addr);

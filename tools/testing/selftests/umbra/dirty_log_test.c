@@ -3,7 +3,8 @@
  * Dirty log. Proves that no page that the guest changed is ever missing from
  * the log, while it is read and cleared under a vCPU that writes all the time;
  * that a clean slot has an empty log; that the log tells 4K pages apart where
- * memory is mapped huge; and that switching it off and on begins anew.
+ * memory is mapped huge; that switching it off and on begins anew; and that with
+ * KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 exactly what KVM_CLEAR_DIRTY_LOG names begins anew.
  *
  * The oracle is that of a live migration: after each reading, the pages in the
  * log are copied. When the guest has stopped and the last log was read, the
@@ -204,8 +205,86 @@ static void copy_dirty(FIXTURE_DATA(dirty) * self, u8 *copy)
 			memcpy(copy + i * PAGE_4K, self->mem + i * PAGE_4K, PAGE_4K);
 }
 
+/* --- KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 --- */
+
+static int set_manual(struct vm *vm, u64 arg)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, .args = { arg } };
+
+	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap) ? -errno : 0;
+}
+
+/* Clears what @bits have, of @n pages from @first on. */
+static int clear_log(FIXTURE_DATA(dirty) * self, u32 slot, u64 first, u32 n, u64 *bits)
+{
+	struct kvm_clear_dirty_log c = {
+		.slot = slot, .first_page = first, .num_pages = n, .dirty_bitmap = bits,
+	};
+
+	return ioctl(self->vm->fd, KVM_CLEAR_DIRTY_LOG, &c) ? -errno : 0;
+}
+
+TEST_F(dirty, cleared_by_hand)
+{
+	u64 bits = BIT(1) | BIT(2) | BIT(40);
+	int i;
+
+	if (!node_has(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2))
+		TEST_SKIP("no KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2");
+	ASSERT_EQ(0, set_manual(self->vm, 1));
+	set_log(self, true);
+	for (i = 0; i < 130; i++)
+		agent_write(self->vcpu, self->mem + i * PAGE_4K, 8, i);
+	EXPECT_EQ(130, read_log(self));
+	/* Reading takes nothing away. */
+	EXPECT_EQ(130, read_log(self));
+	ASSERT_EQ(0, clear_log(self, self->slot, 64, 64, &bits));
+	EXPECT_EQ(127, read_log(self));
+	EXPECT_FALSE(in_log(self, 65) || in_log(self, 66) || in_log(self, 104));
+	/* A bit that is not set is not cleared, and none is made. */
+	bits = ~0UL;
+	ASSERT_EQ(0, clear_log(self, self->slot, 128, 64, &bits));
+	EXPECT_EQ(125, read_log(self));
+	/* Only what was cleared is watched again, and comes back. */
+	agent_write(self->vcpu, self->mem + 65 * PAGE_4K, 8, 1);
+	agent_write(self->vcpu, self->mem + 129 * PAGE_4K, 8, 1);
+	EXPECT_EQ(127, read_log(self));
+	EXPECT_TRUE(in_log(self, 65) && in_log(self, 129));
+	/* As it was. */
+	ASSERT_EQ(0, set_manual(self->vm, 0));
+	EXPECT_EQ(127, read_log(self));
+	EXPECT_EQ(0, read_log(self));
+}
+
+TEST_F(dirty, arguments_of_clear)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, .flags = 1 };
+
+	if (!node_has(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2))
+		TEST_SKIP("no KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2");
+	EXPECT_EQ(-ENOENT, clear_log(self, self->slot, 0, 64, self->log));
+	set_log(self, true);
+	EXPECT_EQ(0, clear_log(self, self->slot, 0, 0, self->log));
+	EXPECT_EQ(0, clear_log(self, self->slot, PAGES, 0, self->log));
+	EXPECT_EQ(0, clear_log(self, self->slot, PAGES - 64, 64, self->log));
+	EXPECT_EQ(-EINVAL, clear_log(self, self->slot, 1, 64, self->log));
+	EXPECT_EQ(-EINVAL, clear_log(self, self->slot, 0, 63, self->log));
+	EXPECT_EQ(-EINVAL, clear_log(self, self->slot, PAGES, 64, self->log));
+	EXPECT_EQ(-EINVAL, clear_log(self, self->slot, PAGES + 64, 0, self->log));
+	EXPECT_EQ(-EINVAL, clear_log(self, self->slot, ~63UL, 128, self->log));
+	EXPECT_EQ(-EINVAL, clear_log(self, 0x7fff, 0, 64, self->log));
+	EXPECT_EQ(-ENOENT, clear_log(self, self->slot + 1, 0, 64, self->log));
+	EXPECT_EQ(-EFAULT, clear_log(self, self->slot, 0, 64, (void *)8));
+	EXPECT_EQ(-EINVAL, set_manual(self->vm, 4));
+	EXPECT_EQ(-1, ioctl(self->vm->fd, KVM_ENABLE_CAP, &cap));
+	EXPECT_EQ(EINVAL, errno);
+	cap = (struct kvm_enable_cap) { .cap = KVM_CAP_USER_MEMORY };
+	EXPECT_EQ(-1, ioctl(self->vm->fd, KVM_ENABLE_CAP, &cap));
+	EXPECT_EQ(EINVAL, errno);
+}
+
 /* Returns how many pages the log has missed. */
-static int migrate(FIXTURE_DATA(dirty) * self, int rounds, u64 pages, bool toggle)
+static int migrate(FIXTURE_DATA(dirty) * self, int rounds, u64 pages, bool toggle, bool manual)
 {
 	u8 *copy = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct writer *w = vm_mem(self->vm, PAGE_4K);
@@ -227,6 +306,8 @@ static int migrate(FIXTURE_DATA(dirty) * self, int rounds, u64 pages, bool toggl
 			memcpy(copy, self->mem, MEM_SIZE);
 		}
 		read_log(self);
+		if (manual && clear_log(self, self->slot, 0, PAGES, self->log))
+			die("KVM_CLEAR_DIRTY_LOG");
 		copy_dirty(self, copy);
 		if (i % 8 == 0)
 			await(&w->rounds, 1);
@@ -242,13 +323,22 @@ static int migrate(FIXTURE_DATA(dirty) * self, int rounds, u64 pages, bool toggl
 
 TEST_F(dirty, none_is_missed)
 {
-	EXPECT_EQ(0, migrate(self, test_long() ? 3000 : 60, 256, false));
+	EXPECT_EQ(0, migrate(self, test_long() ? 3000 : 60, 256, false, false));
 }
 
 TEST_F(dirty, none_is_missed_on_huge_pages)
 {
 	ASSERT_EQ(0, madvise(self->mem, MEM_SIZE, MADV_HUGEPAGE));
-	EXPECT_EQ(0, migrate(self, test_long() ? 3000 : 40, PAGES, true));
+	EXPECT_EQ(0, migrate(self, test_long() ? 3000 : 40, PAGES, true, false));
+}
+
+TEST_F(dirty, none_is_missed_cleared_by_hand)
+{
+	if (!node_has(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2))
+		TEST_SKIP("no KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2");
+	ASSERT_EQ(0, madvise(self->mem, MEM_SIZE, MADV_HUGEPAGE));
+	ASSERT_EQ(0, set_manual(self->vm, 1));
+	EXPECT_EQ(0, migrate(self, test_long() ? 3000 : 60, 256, false, true));
 }
 
 /*
@@ -267,7 +357,7 @@ TEST_F(dirty, control_without_flush)
 		TEST_SKIP("needs two CPUs");
 	ASSERT_EQ(0, vm_hook(self->vm, UMBRA_HOOK_NO_FLUSH, 1));
 	for (tries = 0; tries < 20 && !missed; tries++) {
-		missed = migrate(self, 20, 4, false);
+		missed = migrate(self, 20, 4, false, false);
 		set_log(self, false);
 	}
 	EXPECT_LT(0, missed);
