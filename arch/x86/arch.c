@@ -118,7 +118,7 @@ static long enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap __user *
 
 long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long arg)
 {
-	long ret;
+	long r;
 	u64 addr;
 
 	switch (cmd) {
@@ -139,8 +139,8 @@ long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long ar
 	case KVM_ENABLE_CAP:
 		return enable_cap(vm, (void __user *)arg);
 	default:
-		ret = umbra_clock_vm_ioctl(vm, cmd, (void __user *)arg);
-		return ret == -ENOTTY ? umbra_irqchip_vm_ioctl(vm, cmd, arg) : ret;
+		r = umbra_clock_vm_ioctl(vm, cmd, (void __user *)arg);
+		return r == -ENOTTY ? umbra_irqchip_vm_ioctl(vm, cmd, arg) : r;
 	}
 }
 

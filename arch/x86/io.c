@@ -84,7 +84,7 @@ static bool kernel_port(struct umbra_vcpu *vcpu, u16 port, u8 size, bool in)
  * @in: direction
  * @next_rip: behind the instruction
  *
- * Return: UMBRA_RUN_USER; UMBRA_RUN_AGAIN when the kernel has answered.
+ * Return: UMBRA_RUN_USER; UMBRA_RUN_AGAIN when the kernel has answered, or taken it.
  */
 int umbra_io_port(struct umbra_vcpu *vcpu, u16 port, u8 size, bool in, u64 next_rip)
 {

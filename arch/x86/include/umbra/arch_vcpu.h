@@ -10,8 +10,8 @@
 #ifndef _UMBRA_ARCH_VCPU_H
 #define _UMBRA_ARCH_VCPU_H
 
-#include <linux/spinlock.h>
 #include <linux/rcuwait.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <uapi/linux/kvm.h>
 #include <umbra/types.h>

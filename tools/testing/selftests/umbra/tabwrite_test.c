@@ -224,7 +224,9 @@ static void run_whole(struct __test_metadata *_metadata, FIXTURE_DATA(shadow) * 
 	vcpu_done(self->vcpu);
 	vcpu_join(thread);
 	EXPECT_EQ(0, w->bad);
-	EXPECT_LT(0, w->changes);
+	/* What the CPU does itself may be over before the other looks. */
+	if (shadow_mode(self->vm))
+		EXPECT_LT(0, w->changes);
 	expect_emulated(_metadata, self->vm, emulated, w->rounds);
 }
 
