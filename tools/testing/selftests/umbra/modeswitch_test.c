@@ -314,7 +314,7 @@ static void modes_on_two(struct __test_metadata *_metadata, FIXTURE_DATA(shadow)
 		.ucall = ucall_done(self->vm),
 	};
 	e->arg[0] = cpuid_has_smep() ? CR4_SMEP : 0;
-	e->arg[1] = test_long() ? 20000 : 100;
+	e->arg[1] = test_long() ? 1000 : 100;
 	start_flat(self->other, LABEL(guest_flat_loop), flat);
 	vcpu_start(self->vcpu, guest_modes, e);
 	thread = vcpu_spawn(self->other);
