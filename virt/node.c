@@ -17,7 +17,7 @@ static long mmu_modes(void)
 	long modes = 0;
 	u32 mode;
 
-	for (mode = UMBRA_MMU_TDP; mode <= UMBRA_MMU_SHADOW; mode++)
+	for (mode = UMBRA_MMU_TDP; mode <= UMBRA_MMU_HPT; mode++)
 		if (umbra_arch_mmu_ops(mode))
 			modes |= 1L << mode;
 	return modes;

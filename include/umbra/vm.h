@@ -21,12 +21,6 @@
 /* vCPU ids are below this, as KVM_CAP_MAX_VCPU_ID says; so is their number. */
 #define UMBRA_VCPUS_MAX 1024
 
-/*
- * Pages of the vCPU's mapping: struct kvm_run, then KVM_PIO_PAGE_OFFSET's page of
- * port data.
- */
-#define UMBRA_VCPU_MMAP_PAGES 2
-
 /**
  * struct umbra_vcpu_stat - events of one vCPU
  *
@@ -54,7 +48,7 @@ struct umbra_vcpu_stat {
  * @vm: its VM; a reference is held through the descriptor
  * @mmu: its part in the guest-physical address space
  * @mutex: held for the whole of each ioctl on the vCPU
- * @run: the page that userspace maps; @pio_data: the page behind it
+ * @pages: what userspace maps; @run: the first of them; @pio_data: the last
  * @id: as given to KVM_CREATE_VCPU
  * @srcu_idx: cookie of vm->mmu.srcu, which KVM_RUN holds
  * @sigset_active: KVM_SET_SIGNAL_MASK gave @sigset
@@ -65,6 +59,7 @@ struct umbra_vcpu {
 	struct umbra_vm *vm;
 	struct umbra_mmu_vcpu mmu;
 	struct mutex mutex;	/* one ioctl at a time */
+	void *pages[UMBRA_VCPU_MMAP_PAGES];
 	struct kvm_run *run;
 	void *pio_data;
 	unsigned int id;

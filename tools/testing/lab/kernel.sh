@@ -96,6 +96,8 @@ fetch_power_kernel()
 	echo 'include $(dir $(lastword $(MAKEFILE_LIST)))../'"$common/Makefile" \
 		>"$root/usr/src/$headers/Makefile"
 	ln -s "usr/src/$headers" "$root/headers"
+	# The older of them asks dpkg what it builds for.
+	echo 'override CROSS_COMPILE = powerpc64le-linux-gnu-' >>"$root/usr/src/$headers/.kernelvariables"
 	ln -s "vmlinux-$krel" "$root/boot/vmlinux"
 	rm -f "$root/usr/src/$headers/vmlinux" "$root/lib/modules/$krel/"{build,source}
 	depmod -b "$root" "$krel" || return
