@@ -9,13 +9,16 @@
 #include "hpt/hpt.h"
 #include "p9.h"
 
+/* Bits of SRR1 that tell of an interrupt and are none of the MSR. */
+#define SRR1_CAUSE 0x783f0000ULL
+
 /* Give the guest an interrupt, as the hardware would (Power ISA 2.06 book III-S, 6.4.3). */
 static void interrupt(struct p9_guest *guest, u64 vector, u64 cause)
 {
 	struct kvm_vcpu_arch_shared *s = guest->shared;
 
 	s->srr0 = guest->regs->nip;
-	s->srr1 = (s->msr & ~0x783f0000ULL) | cause;
+	s->srr1 = (s->msr & ~SRR1_CAUSE) | cause;
 	guest->regs->nip = vector;
 	s->msr = MSR_SF | MSR_ME;
 }
@@ -93,7 +96,7 @@ static int handle_hisi(struct umbra_vcpu *vcpu)
 		return 1;
 	}
 	/* HSRR1 has the cause where MSR has nothing. */
-	guest->shared->msr &= ~SRR1_ISI_NOPT;
+	guest->shared->msr &= ~SRR1_CAUSE;
 	return settle(vcpu, &access);
 }
 

@@ -275,6 +275,7 @@ bool hpt_wrprot(struct umbra_mmu *mmu, struct umbra_memslot *slot, unsigned long
 void hpt_begin_log(struct umbra_mmu *mmu, struct umbra_memslot *slot);
 void hpt_end_log(struct umbra_mmu *mmu, struct umbra_memslot *slot);
 void hpt_zap_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot);
+void hpt_unmap_all(struct umbra_mmu *mmu);
 void hpt_reap(struct umbra_mmu *mmu);
 void hpt_zap_all(struct umbra_mmu *mmu);
 bool hpt_clear_changed(struct umbra_mmu *mmu, unsigned long index);

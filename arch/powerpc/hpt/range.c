@@ -268,6 +268,24 @@ void hpt_reap(struct umbra_mmu *mmu)
 {
 }
 
+/**
+ * hpt_unmap_all() - make every HPTE absent, at once
+ * @mmu: the MMU; slots_lock held, and mmu->lock for writing
+ */
+void hpt_unmap_all(struct umbra_mmu *mmu)
+{
+	struct umbra_memslots *set = umbra_mmu_slots(mmu);
+	unsigned long page;
+	unsigned int i;
+
+	for (i = 0; i < set->count; i++) {
+		unsigned long *maps = words(set->slots[i]);
+
+		for (page = 0; maps && page < set->slots[i]->npages; page++)
+			unmap_word(mmu, &maps[page]);
+	}
+}
+
 /* @zap_all of struct umbra_mmu_ops. The last descriptor closes with no slots_lock. */
 void hpt_zap_all(struct umbra_mmu *mmu)
 {

@@ -75,8 +75,10 @@ int hpt_allocate(struct umbra_mmu *mmu, unsigned int *order)
 		return -EINVAL;
 	mutex_lock(&mmu->slots_lock);
 	if (mmu->arch.hpt.entries) {
+		/* Most of it while others may have the lock; what comes meanwhile, then. */
 		hpt_zap_all(mmu);
 		write_lock(&mmu->lock);
+		hpt_unmap_all(mmu);
 		reset(mmu);
 		write_unlock(&mmu->lock);
 	} else {

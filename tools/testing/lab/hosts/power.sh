@@ -60,7 +60,7 @@ power_devices()
 		-chardev "file,id=output,path=${run//,/,,}/output")
 	power_device virtio-blk-pci,drive=swap
 	power_device virtio-serial-pci,id=serial
-	QEMU_ARGS+=(-device virtserialport,chardev=output,name=output,bus=serial.0)
+	QEMU_ARGS+=(-device "virtserialport,chardev=output,name=output,bus=serial.0")
 	power_share root / ",readonly=on,multidevs=remap"
 	power_share lab "$run" ""
 	[ -z "$SHARE" ] || power_share share "$SHARE" ",multidevs=remap"

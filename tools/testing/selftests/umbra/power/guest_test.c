@@ -74,18 +74,21 @@ static const uint32_t handler[] = {
 
 FIXTURE(guest) {
 	struct hpt_vm vm;
+	int runner;		/* the vCPU that runs */
 	struct kvm_run *run;
 	struct kvm_regs regs;
-	uint64_t page;		/* LP bits of an HPTE for a host page */
 };
 
-/* An HPTE for a host page. */
+/* An HPTE for a host page, in the first place of its group. */
+static uint64_t page_index(FIXTURE_DATA(guest) *self, uint64_t ea)
+{
+	return hash_group(&self->vm, ea, SLB | (page_size > 4096 ? SLB_64K : 0), false);
+}
+
 static long enter_page(FIXTURE_DATA(guest) *self, uint64_t ea, uint64_t gpa, uint64_t r)
 {
-	uint64_t slbv = SLB | (page_size > 4096 ? SLB_64K : 0);
-
-	return h_enter(&self->vm, 0, hash_group(&self->vm, ea, slbv, false),
-		       hpte_v(ea, slbv) | (page_size > 4096 ? V_LARGE : 0),
+	return h_enter(&self->vm, 0, page_index(self, ea),
+		       hpte_v(ea, SLB) | (page_size > 4096 ? V_LARGE : 0),
 		       gpa | r | (page_size > 4096 ? 0x1000 : 0), NULL);
 }
 
@@ -100,7 +103,7 @@ static int run(FIXTURE_DATA(guest) *self)
 	int ret;
 
 	do {
-		ret = ioctl(self->vm.vcpu, KVM_RUN, 0);
+		ret = ioctl(self->runner, KVM_RUN, 0);
 	} while (ret && errno == EINTR);
 	return ret ? -errno : (int)self->run->exit_reason;
 }
@@ -109,7 +112,7 @@ static int start(FIXTURE_DATA(guest) *self, uint64_t msr)
 {
 	self->regs.pc = CODE;
 	self->regs.msr = msr;
-	if (ioctl(self->vm.vcpu, KVM_SET_REGS, &self->regs))
+	if (ioctl(self->runner, KVM_SET_REGS, &self->regs))
 		return -errno;
 	return run(self);
 }
@@ -122,6 +125,7 @@ FIXTURE_SETUP(guest)
 	hpt_vm_open(&self->vm, PAGES * 65536 / sysconf(_SC_PAGESIZE), 20);
 	if (!ioctl(self->vm.fd, KVM_CHECK_EXTENSION, KVM_CAP_PPC_PAPR))
 		SKIP(return, "no guest can run here");
+	self->runner = self->vm.vcpu;
 	self->run = mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_SHARED, self->vm.vcpu, 0);
 	ASSERT_NE(MAP_FAILED, self->run);
 	ASSERT_EQ(0, ioctl(self->vm.vcpu, KVM_GET_SREGS, &sregs));
@@ -140,7 +144,9 @@ FIXTURE_TEARDOWN(guest)
 
 	EXPECT_EQ(0, hpt_violations(&self->vm));
 	munmap(self->run, page_size);
-	close(self->vm.vcpu);
+	close(self->runner);
+	if (self->runner != self->vm.vcpu)
+		close(self->vm.vcpu);
 	close(self->vm.fd);
 	hpt_counters(&self->vm, &c);
 	EXPECT_EQ(0, c.tables);
@@ -241,7 +247,7 @@ TEST_F(guest, nothing_to_fetch)
 	map_guest(_metadata, self, 0);
 	self->regs.pc = DATA;
 	self->regs.msr = MSR_VIRTUAL;
-	ASSERT_EQ(0, ioctl(self->vm.vcpu, KVM_SET_REGS, &self->regs));
+	ASSERT_EQ(0, ioctl(self->runner, KVM_SET_REGS, &self->regs));
 	ASSERT_EQ(KVM_EXIT_PAPR_HCALL, run(self));
 	ASSERT_EQ(SAY_FAULT, self->run->papr_hcall.nr);
 	ASSERT_EQ(DATA, self->run->papr_hcall.args[2]);
@@ -370,23 +376,14 @@ static void *watch(void *arg)
 #define BAD 0xbadbadbadbadbad0ULL
 
 /*
- * The host moves a page back and forth under a guest that reads it on another CPU, and
- * spoils the old one each time. Return what the guest had to say.
+ * A storm: a guest reads a page on another CPU, while the page is moved and the place where
+ * it was is spoiled, again and again.
  */
-static uint64_t storm(struct __test_metadata *_metadata, FIXTURE_DATA(guest) *self,
-		      int rounds, uint64_t *reads)
+static void begin_storm(struct __test_metadata *_metadata, FIXTURE_DATA(guest) *self,
+			pthread_t *thread, struct watcher *w)
 {
-	volatile uint64_t *stop = (uint64_t *)(self->vm.mem + 0x180000), *both;
-	uint8_t *place = self->vm.mem + 0x100000;
-	struct watcher w = { self };
-	pthread_t thread;
-	int fd = memfd_create("storm", 0), i;
-
-	ASSERT_EQ(0, ftruncate(fd, 2 * page_size));
-	both = mmap(NULL, 2 * page_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	ASSERT_NE(MAP_FAILED, both);
-	both[0] = GOOD;
-	mmap(place, page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	/* An access between two places faults: rfid, until it does not. */
+	*(uint32_t *)(self->vm.mem + 0x300) = __builtin_bswap32(0x4c000024);
 	put_code(self, guest_watch, (char *)guest_watch_end - (char *)guest_watch);
 	map_guest(_metadata, self, 1);
 	ASSERT_EQ(H_SUCCESS, enter_page(self, DATA + 0x80000, 0x180000, R_M | 2));
@@ -395,33 +392,94 @@ static uint64_t storm(struct __test_metadata *_metadata, FIXTURE_DATA(guest) *se
 	self->regs.gpr[9] = GOOD;
 	self->regs.gpr[10] = 0;
 	on_cpu(0);
-	pthread_create(&thread, NULL, watch, &w);
+	pthread_create(thread, NULL, watch, w);
 	usleep(100000);
-	for (i = 0; i < rounds; i++) {
-		int old = i & 1, next = !old;
+}
 
-		both[next * page_size / 8] = GOOD;
-		mmap(place, page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
-		     next * page_size);
-		both[old * page_size / 8] = BAD;
-		usleep(1000);
-	}
-	*stop = 1;
+/* What the guest had to say: SAY_DONE, and how often it read; or SAY_WRONG, and what. */
+static uint64_t end_storm(struct __test_metadata *_metadata, FIXTURE_DATA(guest) *self,
+			  pthread_t thread, struct watcher *w, uint64_t *reads)
+{
+	*(volatile uint64_t *)(self->vm.mem + 0x180000) = 1;
 	pthread_join(thread, NULL);
-	munmap((void *)both, 2 * page_size);
-	close(fd);
-	EXPECT_EQ(KVM_EXIT_PAPR_HCALL, w.reason);
+	EXPECT_EQ(KVM_EXIT_PAPR_HCALL, w->reason);
 	*reads = self->run->papr_hcall.args[0];
 	return self->run->papr_hcall.nr;
 }
 
+/* The host gives the address another page. */
 TEST_F_TIMEOUT(guest, storm_of_invalidations, 300)
+{
+	uint8_t *place = self->vm.mem + 0x100000;
+	struct watcher w = { self };
+	int fd = memfd_create("storm", 0), i;
+	volatile uint64_t *both;
+	pthread_t thread;
+	uint64_t reads;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP(return, "needs two CPUs");
+	ASSERT_EQ(0, ftruncate(fd, 2 * page_size));
+	both = mmap(NULL, 2 * page_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, both);
+	both[0] = GOOD;
+	mmap(place, page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	begin_storm(_metadata, self, &thread, &w);
+	for (i = 0; i < 300; i++) {
+		int next = !(i & 1);
+
+		both[next * page_size / 8] = GOOD;
+		mmap(place, page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+		     next * page_size);
+		both[!next * page_size / 8] = BAD;
+		usleep(1000);
+	}
+	ASSERT_EQ(SAY_DONE, end_storm(_metadata, self, thread, &w, &reads));
+	ASSERT_GT(reads, 300);
+	munmap((void *)both, 2 * page_size);
+	close(fd);
+}
+
+/*
+ * The guest's own table gives it another page. The host changes nothing of its own, so that
+ * no TLB is flushed but by the hypercalls.
+ */
+static uint64_t hypercall_storm(struct __test_metadata *_metadata, FIXTURE_DATA(guest) *self,
+				uint64_t *reads)
+{
+	uint64_t gpa[2] = { 0x100000, 0x140000 }, index = page_index(self, DATA);
+	struct watcher w = { self };
+	volatile uint64_t *at[2];
+	pthread_t thread;
+	int i;
+
+	/* The runner's mutex is held as long as it runs. */
+	self->vm.vcpu = ioctl(self->vm.fd, KVM_CREATE_VCPU, 1);
+	EXPECT_LE(0, self->vm.vcpu);
+	for (i = 0; i < 2; i++) {
+		at[i] = (uint64_t *)(self->vm.mem + gpa[i]);
+		*at[i] = GOOD;
+	}
+	begin_storm(_metadata, self, &thread, &w);
+	for (i = 0; i < 300; i++) {
+		int next = !(i & 1);
+
+		*at[next] = GOOD;
+		EXPECT_EQ(H_SUCCESS, h_remove(&self->vm, 0, index, 0, NULL, NULL));
+		EXPECT_EQ(H_SUCCESS, enter_page(self, DATA, gpa[next], R_M | 2));
+		*at[!next] = BAD;
+		usleep(1000);
+	}
+	return end_storm(_metadata, self, thread, &w, reads);
+}
+
+TEST_F_TIMEOUT(guest, storm_of_hypercalls, 300)
 {
 	uint64_t reads;
 
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
 		SKIP(return, "needs two CPUs");
-	ASSERT_EQ(SAY_DONE, storm(_metadata, self, 300, &reads));
+	ASSERT_EQ(SAY_DONE, hypercall_storm(_metadata, self, &reads));
 	ASSERT_GT(reads, 300);
 }
 
@@ -434,7 +492,7 @@ TEST_F_TIMEOUT(guest, storm_without_tlbie, 300)
 	    ioctl(self->vm.node, KVM_CHECK_EXTENSION, UMBRA_CAP_TEST_HOOK) < 1)
 		SKIP(return, "needs two CPUs and a build with test hooks");
 	ASSERT_EQ(0, hpt_hook(&self->vm, UMBRA_HOOK_NO_FLUSH, 1));
-	ASSERT_EQ(SAY_WRONG, storm(_metadata, self, 300, &reads));
+	ASSERT_EQ(SAY_WRONG, hypercall_storm(_metadata, self, &reads));
 	ASSERT_EQ(BAD, reads);
 	ASSERT_EQ(0, hpt_hook(&self->vm, UMBRA_HOOK_NO_FLUSH, 0));
 }
