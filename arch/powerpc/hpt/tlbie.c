@@ -60,7 +60,7 @@ static bool may_flush(struct umbra_mmu *mmu)
 	return mmu->arch.lpid;
 }
 
-static void tlbie(u64 rb, u64 rs)
+static void invalidate_one(u64 rb, u64 rs)
 {
 	/* RIC = PRS = R = 0: with these POWER8 has it too. */
 	asm volatile(".machine push; .machine power9; tlbie %0, %1, 0, 0, 0; .machine pop"
@@ -75,11 +75,11 @@ static void broadcast(struct umbra_mmu *mmu, const u64 *rb, unsigned int count)
 	spin_lock(&mmu->arch.tlbie_lock);
 	asm volatile("ptesync" : : : "memory");
 	for (i = 0; i < count; i++)
-		tlbie(rb[i], mmu->arch.lpid);
+		invalidate_one(rb[i], mmu->arch.lpid);
 	/* Errata of POWER9: stores may pass a tlbie, unless it is given twice. */
 	if (count && cpu_has_feature(CPU_FTR_P9_TLBIE_STQ_BUG)) {
 		asm volatile("ptesync" : : : "memory");
-		tlbie(rb[count - 1], mmu->arch.lpid);
+		invalidate_one(rb[count - 1], mmu->arch.lpid);
 	}
 	asm volatile("eieio; tlbsync; ptesync" : : : "memory");
 	spin_unlock(&mmu->arch.tlbie_lock);

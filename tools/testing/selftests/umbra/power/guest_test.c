@@ -31,41 +31,8 @@
 #define MMIO		0x300000ULL	/* effective; guest physical: */
 #define MMIO_GPA	(1ULL << 40)
 
+/* lib/guest.S */
 extern const uint32_t guest_sum[], guest_sum_end[], guest_watch[], guest_watch_end[];
-
-/*
- * guest_sum: R5 doublewords, R7 bytes apart, from R6 on: add 1 to each, say their sum.
- * guest_watch: read from R6 until the doubleword at R8 is not 0; each must be R9.
- */
-asm(".pushsection .rodata\n"
-    ".balign 4\n"
-    "guest_sum:\n"
-    "	li 4, 0\n"
-    "	mtctr 5\n"
-    "1:	ld 10, 0(6)\n"
-    "	addi 10, 10, 1\n"
-    "	std 10, 0(6)\n"
-    "	add 4, 4, 10\n"
-    "	add 6, 6, 7\n"
-    "	bdnz 1b\n"
-    "	li 3, 0x7000\n"
-    "	sc 1\n"
-    "guest_sum_end:\n"
-    "guest_watch:\n"
-    "1:	ld 4, 0(6)\n"
-    "	cmpd 4, 9\n"
-    "	bne 2f\n"
-    "	addi 10, 10, 1\n"
-    "	ld 7, 0(8)\n"
-    "	cmpdi 7, 0\n"
-    "	beq 1b\n"
-    "	mr 4, 10\n"
-    "	li 3, 0x7000\n"
-    "	sc 1\n"
-    "2:	li 3, 0x7002\n"
-    "	sc 1\n"
-    "guest_watch_end:\n"
-    ".popsection\n");
 
 /* mfsrr0 r6, mfsrr1 r7, mfdar r4, mfdsisr r5, li r3 SAY_FAULT, sc 1; big-endian. */
 static const uint32_t handler[] = {
@@ -80,25 +47,25 @@ FIXTURE(guest) {
 };
 
 /* An HPTE for a host page, in the first place of its group. */
-static uint64_t page_index(FIXTURE_DATA(guest) *self, uint64_t ea)
+static uint64_t page_index(struct _test_data_guest *self, uint64_t ea)
 {
 	return hash_group(&self->vm, ea, SLB | (page_size > 4096 ? SLB_64K : 0), false);
 }
 
-static long enter_page(FIXTURE_DATA(guest) *self, uint64_t ea, uint64_t gpa, uint64_t r)
+static long enter_page(struct _test_data_guest *self, uint64_t ea, uint64_t gpa, uint64_t r)
 {
 	return h_enter(&self->vm, 0, page_index(self, ea),
 		       hpte_v(ea, SLB) | (page_size > 4096 ? V_LARGE : 0),
 		       gpa | r | (page_size > 4096 ? 0x1000 : 0), NULL);
 }
 
-static void put_code(FIXTURE_DATA(guest) *self, const uint32_t *code, size_t len)
+static void put_code(struct _test_data_guest *self, const uint32_t *code, size_t len)
 {
 	memcpy(self->vm.mem + CODE, code, len);
 	__builtin___clear_cache((char *)self->vm.mem + CODE, (char *)self->vm.mem + CODE + len);
 }
 
-static int run(FIXTURE_DATA(guest) *self)
+static int run(struct _test_data_guest *self)
 {
 	int ret;
 
@@ -108,7 +75,7 @@ static int run(FIXTURE_DATA(guest) *self)
 	return ret ? -errno : (int)self->run->exit_reason;
 }
 
-static int start(FIXTURE_DATA(guest) *self, uint64_t msr)
+static int start(struct _test_data_guest *self, uint64_t msr)
 {
 	self->regs.pc = CODE;
 	self->regs.msr = msr;
@@ -174,7 +141,7 @@ TEST_F(guest, real_mode)
 }
 
 /* Map the code, and some pages from DATA on. */
-static void map_guest(struct __test_metadata *_metadata, FIXTURE_DATA(guest) *self, int pages)
+static void map_guest(struct __test_metadata *_metadata, struct _test_data_guest *self, int pages)
 {
 	int i;
 
@@ -278,7 +245,7 @@ TEST_F(guest, hypercalls)
 }
 
 /* Every load and store, in both byte orders; R3 is the register, R4 + 0x40 the address. */
-static const struct {
+static const struct mmio_form {
 	uint32_t insn;
 	uint8_t len;
 	bool store, update, sign, reverse;
@@ -309,8 +276,8 @@ TEST_F(guest, mmio)
 
 	map_guest(_metadata, self, 0);
 	ASSERT_EQ(H_SUCCESS, enter_page(self, MMIO, MMIO_GPA, R_I | R_G | 2));
-	for (i = 0; i < 2 * sizeof(mmio_forms) / sizeof(mmio_forms[0]); i++) {
-		typeof(&mmio_forms[0]) f = &mmio_forms[i / 2];
+	for (i = 0; i < 2 * ARRAY_SIZE(mmio_forms); i++) {
+		const struct mmio_form *f = &mmio_forms[i / 2];
 		bool little = !(i & 1) ^ f->reverse;
 		uint32_t code[2] = { f->insn, 0x44000022 };
 		uint64_t want = 0;
@@ -350,7 +317,7 @@ TEST_F(guest, mmio)
 }
 
 struct watcher {
-	FIXTURE_DATA(guest) *self;
+	struct _test_data_guest *self;
 	int reason;
 };
 
@@ -379,7 +346,7 @@ static void *watch(void *arg)
  * A storm: a guest reads a page on another CPU, while the page is moved and the place where
  * it was is spoiled, again and again.
  */
-static void begin_storm(struct __test_metadata *_metadata, FIXTURE_DATA(guest) *self,
+static void begin_storm(struct __test_metadata *_metadata, struct _test_data_guest *self,
 			pthread_t *thread, struct watcher *w)
 {
 	/* An access between two places faults: rfid, until it does not. */
@@ -397,7 +364,7 @@ static void begin_storm(struct __test_metadata *_metadata, FIXTURE_DATA(guest) *
 }
 
 /* What the guest had to say: SAY_DONE, and how often it read; or SAY_WRONG, and what. */
-static uint64_t end_storm(struct __test_metadata *_metadata, FIXTURE_DATA(guest) *self,
+static uint64_t end_storm(struct __test_metadata *_metadata, struct _test_data_guest *self,
 			  pthread_t thread, struct watcher *w, uint64_t *reads)
 {
 	*(volatile uint64_t *)(self->vm.mem + 0x180000) = 1;
@@ -444,7 +411,7 @@ TEST_F_TIMEOUT(guest, storm_of_invalidations, 300)
  * The guest's own table gives it another page. The host changes nothing of its own, so that
  * no TLB is flushed but by the hypercalls.
  */
-static uint64_t hypercall_storm(struct __test_metadata *_metadata, FIXTURE_DATA(guest) *self,
+static uint64_t hypercall_storm(struct __test_metadata *_metadata, struct _test_data_guest *self,
 				uint64_t *reads)
 {
 	uint64_t gpa[2] = { 0x100000, 0x140000 }, index = page_index(self, DATA);

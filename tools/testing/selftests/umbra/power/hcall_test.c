@@ -28,7 +28,7 @@ FIXTURE_SETUP(hcall)
 }
 
 /* Enter an HPTE for EA. */
-static long enter(FIXTURE_DATA(hcall) *self, uint64_t flags, uint64_t index, uint64_t r,
+static long enter(struct _test_data_hcall *self, uint64_t flags, uint64_t index, uint64_t r,
 		  uint64_t *at)
 {
 	return h_enter(&self->vm, flags, index, self->v, r, at);

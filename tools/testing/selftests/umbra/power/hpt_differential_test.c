@@ -271,6 +271,15 @@ static bool step_clear(void)
 	return true;
 }
 
+static void describe(const struct umbra_hpt_access *a, long index, int got)
+{
+	snprintf(last, sizeof(last),
+		 "ea %lx slbv %lx flags %x: index %ld v %lx r %lx: %d cause %lx gpa %lx",
+		 a->ea, a->slbv, a->flags, index,
+		 index < 0 ? 0UL : m.v[index],
+		 index < 0 ? 0UL : m.r[index], got, a->cause, a->gpa);
+}
+
 static bool step_access(void)
 {
 	uint64_t slbv = any_slbv(), ea = any_ea(slbv), gpa, cause;
@@ -284,12 +293,7 @@ static bool step_access(void)
 	long index = find(ea, slbv);
 	int got = hpt_access(&m.vm, &a);
 
-	snprintf(last, sizeof(last), "ea %llx slbv %llx flags %x: index %ld v %llx r %llx: got %d cause %llx gpa %llx",
-		 (unsigned long long)ea, (unsigned long long)slbv, a.flags, index,
-		 index < 0 ? 0 : (unsigned long long)m.v[index],
-		 index < 0 ? 0 : (unsigned long long)m.r[index], got,
-		 (unsigned long long)a.cause, (unsigned long long)a.gpa);
-
+	describe(&a, index, got);
 	if (index < 0)
 		return got == UMBRA_HPT_REFLECT && a.cause == DSISR_NOHPTE;
 	cause = cause_of(m.r[index], slbv, a.amr, a.flags);
@@ -349,10 +353,10 @@ TEST(random_calls_against_a_model)
 	ASSERT_EQ(ENTRIES, m.vm.entries);
 	m.seed = seed;
 	for (i = 0; i < STEPS; i++) {
-		step = rnd(sizeof(steps) / sizeof(steps[0]));
+		step = rnd(ARRAY_SIZE(steps));
 		ASSERT_TRUE(steps[step]()) {
-			TH_LOG("step %u (%s) of seed %llu; last access %s", i, names[step],
-			       (unsigned long long)seed, last);
+			TH_LOG("step %u (%s) of seed %lu; last access %s", i, names[step],
+			       seed, last);
 		}
 		if (i % 500 == 0)
 			ASSERT_EQ(0, hpt_violations(&m.vm));
