@@ -19,6 +19,7 @@
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/syscore_ops.h>
 #include <linux/uaccess.h>
 #include <umbra/arch.h>
 #include <umbra/counters.h>
@@ -144,6 +145,21 @@ static long gfn_info(struct umbra_vm *vm, struct umbra_gfn_info __user *user)
 }
 
 #ifdef UMBRA_TEST
+/* What suspend to memory does when tasks, devices and the other CPUs are asleep. */
+static int suspend_once(void)
+{
+	unsigned long flags;
+	int ret = -EBUSY;
+
+	local_irq_save(flags);
+	if (num_online_cpus() == 1)
+		ret = syscore_suspend();
+	if (!ret)
+		syscore_resume();
+	local_irq_restore(flags);
+	return ret;
+}
+
 static long test_hook(struct umbra_vm *vm, const struct umbra_test_hook __user *user)
 {
 	struct umbra_mmu *mmu = &vm->mmu;
@@ -154,6 +170,8 @@ static long test_hook(struct umbra_vm *vm, const struct umbra_test_hook __user *
 		return -EFAULT;
 	if (hook.pad)
 		return -EINVAL;
+	if (hook.hook == UMBRA_HOOK_SUSPEND)
+		return suspend_once();
 	write_lock(&mmu->lock);
 	ret = mmu->ops->hook(mmu, &hook);
 	write_unlock(&mmu->lock);
