@@ -27,7 +27,6 @@ static const struct umbra_mmu_ops hpt_ops = {
 	.wrprot_slot	= hpt_begin_log,
 	.merge_slot	= hpt_end_log,
 	.zap_slot	= hpt_zap_slot,
-	.reap		= hpt_reap,
 	.zap_all	= hpt_zap_all,
 	.gfn_info	= hpt_gfn_info,
 	.audit		= hpt_audit,

@@ -105,7 +105,7 @@ void p9_partition_destroy(struct umbra_vm *vm)
 
 /**
  * p9_partition_set_table() - tell the hardware of the guest's table
- * @vm: the VM; vm->lock held
+ * @vm: the VM; mmu->lock held for writing
  * @vrma_slbv: the segment by which real mode is translated
  *
  * The caller owes a flush.

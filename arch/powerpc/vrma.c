@@ -68,12 +68,12 @@ int vrma_setup(struct umbra_vcpu *vcpu)
 		err = enter_one(vcpu, addr);
 	if (err)
 		return err;
-	mutex_lock(&vcpu->vm->lock);
+	write_lock(&mmu->lock);
 	if (!mmu->arch.vrma) {
 		p9_partition_set_table(vcpu->vm, vrma_slbv());
 		hpt_flush_all(mmu);
 		WRITE_ONCE(mmu->arch.vrma, true);
 	}
-	mutex_unlock(&vcpu->vm->lock);
+	write_unlock(&mmu->lock);
 	return 0;
 }

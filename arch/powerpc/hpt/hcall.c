@@ -9,7 +9,6 @@
  * Locks: vcpu->mutex and mmu->srcu held by the caller; mmu->lock for reading inside, so
  * that the table stays and no page goes meanwhile.
  */
-#include <linux/uaccess.h>
 #include <asm/hvcall.h>
 
 #include "hpt.h"
@@ -64,24 +63,6 @@ static struct hpte guest_view(struct umbra_hpt *hpt, u64 index, struct hpte h)
 	h.v = (h.v & ~HPTE_V_ABSENT) | HPTE_V_VALID;
 	h.r = (hpt->rev[index].guest_r | rc) & ~HPTE_R_GUEST_RESERVED;
 	return h;
-}
-
-/* Fill a page with zeroes, as userspace would. */
-static long zero_memory(struct umbra_mmu *mmu, gpa_t gpa, unsigned long len)
-{
-	while (len) {
-		gfn_t gfn = gpa >> PAGE_SHIFT;
-		unsigned long n = min(len, PAGE_SIZE - offset_in_page(gpa));
-		struct umbra_memslot *slot = umbra_memslots_find(umbra_mmu_slots(mmu), gfn);
-
-		if (!slot || umbra_slot_readonly(slot) ||
-		    clear_user((void __user *)umbra_slot_hva(slot, gfn) + offset_in_page(gpa), n))
-			return H_PARAMETER;
-		umbra_guest_written(mmu, slot, gpa, n);
-		gpa += n;
-		len -= n;
-	}
-	return H_SUCCESS;
 }
 
 /* Make a new HPTE valid at once, if the host has the page. The HPTE is locked. */
@@ -163,7 +144,8 @@ static long h_enter(struct umbra_vcpu *vcpu, u64 *gpr)
 		return H_PARAMETER;
 	if (slot && hpt_make_maps(slot))
 		return H_RESOURCE;
-	if (slot && (flags & H_ZERO_PAGE) && zero_memory(mmu, hpte_gpa(h.r, shift), 1UL << shift))
+	if (slot && (flags & H_ZERO_PAGE) &&
+	    hpt_zero_memory(vcpu, hpte_gpa(h.r, shift), 1UL << shift))
 		return H_PARAMETER;
 
 	read_lock(&mmu->lock);
@@ -424,37 +406,6 @@ static long h_clear(struct umbra_vcpu *vcpu, u64 *gpr, u64 bit)
 	return ret;
 }
 
-static long copy_memory(struct umbra_mmu *mmu, gpa_t to, gpa_t from)
-{
-	void *page = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
-	long ret = H_SUCCESS;
-
-	if (!page)
-		return H_RESOURCE;
-	if (umbra_guest_read(mmu, from, page, 4096) || umbra_guest_write(mmu, to, page, 4096))
-		ret = H_PARAMETER;
-	free_page((unsigned long)page);
-	return ret;
-}
-
-/* H_PAGE_INIT: flags, destination, source: 4K pages of real memory. */
-static long h_page_init(struct umbra_vcpu *vcpu, u64 *gpr)
-{
-	const u64 known = H_ICACHE_INVALIDATE | H_ICACHE_SYNCHRONIZE | H_ZERO_PAGE |
-			  H_COPY_PAGE | H_PAGE_SET_LOANED;
-	struct umbra_mmu *mmu = &vcpu->vm->mmu;
-	u64 flags = gpr[1], to = gpr[2], from = gpr[3];
-
-	if ((flags & ~known) || (to & 0xfff) ||
-	    !umbra_memslots_find(umbra_mmu_slots(mmu), to >> PAGE_SHIFT))
-		return H_PARAMETER;
-	if (flags & H_COPY_PAGE)
-		return from & 0xfff ? H_PARAMETER : copy_memory(mmu, to, from);
-	if (flags & H_ZERO_PAGE)
-		return zero_memory(mmu, to, 4096);
-	return H_SUCCESS;
-}
-
 /**
  * hpt_hcall() - serve a hypercall that is about the table
  * @vcpu: the vCPU; its own thread calls, with mmu->srcu held
@@ -488,7 +439,7 @@ bool hpt_hcall(struct umbra_vcpu *vcpu, u64 *gpr)
 		gpr[0] = h_clear(vcpu, gpr, HPTE_R_C);
 		return true;
 	case H_PAGE_INIT:
-		gpr[0] = h_page_init(vcpu, gpr);
+		gpr[0] = hpt_page_init(vcpu, gpr);
 		return true;
 	default:
 		return false;

@@ -261,6 +261,10 @@ int hpt_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault);
 #define HPT_HCALL_REGS 9
 bool hpt_hcall(struct umbra_vcpu *vcpu, u64 *gpr);
 
+/* page_init.c */
+long hpt_zero_memory(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned long len);
+long hpt_page_init(struct umbra_vcpu *vcpu, u64 *gpr);
+
 /* inject.c */
 long hpt_inject_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
 
@@ -276,7 +280,6 @@ void hpt_begin_log(struct umbra_mmu *mmu, struct umbra_memslot *slot);
 void hpt_end_log(struct umbra_mmu *mmu, struct umbra_memslot *slot);
 void hpt_zap_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot);
 void hpt_unmap_all(struct umbra_mmu *mmu);
-void hpt_reap(struct umbra_mmu *mmu);
 void hpt_zap_all(struct umbra_mmu *mmu);
 bool hpt_clear_changed(struct umbra_mmu *mmu, unsigned long index);
 

@@ -263,11 +263,6 @@ void hpt_zap_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot)
 	for_slot(mmu, slot, unmap);
 }
 
-/* @reap of struct umbra_mmu_ops: the table has no parts. */
-void hpt_reap(struct umbra_mmu *mmu)
-{
-}
-
 /**
  * hpt_unmap_all() - make every HPTE absent, at once
  * @mmu: the MMU; slots_lock held, and mmu->lock for writing

@@ -29,7 +29,8 @@ struct umbra_hpt {
  * @hpt: its table; replaced with mmu->slots_lock held and mmu->lock held for writing
  * @lpid: the partition's number for the hardware; 0 where there is no hypervisor mode
  * @vrma: the table has the HPTEs of the guest's real mode, and the hardware the table;
- *	set under vm->lock
+ *	written under mmu->lock held
+ *	for writing
  * @tlbie_lock: one invalidation by the whole machine at a time
  */
 struct umbra_arch_mmu {
