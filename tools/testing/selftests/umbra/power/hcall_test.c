@@ -286,6 +286,21 @@ TEST_F(hcall, others_and_nonsense_are_refused)
 	ASSERT_EQ(EFAULT, errno);
 }
 
+/* Where no guest can run, KVM_RUN says so. */
+TEST_F(hcall, a_run_that_cannot_be)
+{
+	struct kvm_run *run = mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+				   self->vm.vcpu, 0);
+
+	ASSERT_NE(MAP_FAILED, run);
+	if (!ioctl(self->vm.fd, KVM_CHECK_EXTENSION, KVM_CAP_PPC_PAPR)) {
+		ASSERT_EQ(0, ioctl(self->vm.vcpu, KVM_RUN, 0));
+		ASSERT_EQ(KVM_EXIT_FAIL_ENTRY, run->exit_reason);
+		ASSERT_EQ(UMBRA_ENTRY_NO_HV, run->fail_entry.hardware_entry_failure_reason);
+	}
+	munmap(run, page_size);
+}
+
 TEST_F(hcall, a_table_is_reset_and_of_the_order_there_is)
 {
 	uint32_t order = 17;
