@@ -41,11 +41,15 @@ static bool fails(void)
  */
 void *umbra_table_alloc(struct umbra_mmu *mmu, unsigned int order)
 {
+	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO;
 	void *table;
 
 	if (fails())
 		return NULL;
-	table = (void *)__get_free_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO, order);
+	/* Who asks for that much does with less. */
+	if (order > PAGE_ALLOC_COSTLY_ORDER)
+		gfp |= __GFP_NOWARN | __GFP_RETRY_MAYFAIL;
+	table = (void *)__get_free_pages(gfp, order);
 	if (table)
 		atomic64_inc(&mmu->stat.tables);
 	return table;

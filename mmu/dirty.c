@@ -5,6 +5,8 @@
  * Invariants
  * - While a slot logs, an spte of it is writable only if the page's bit is set, or
  *   will be before the vCPU that made it writable enters the guest.
+ * - An MMU whose hardware notes writes leaves the sptes writable and brings what was
+ *   noted when the log is read (@harvest); clearing a note ends with a flush.
  * - Reading takes bits and write permission in one hold of mmu->lock, and flushes
  *   before the bits reach userspace: a write after the read faults and is seen by
  *   the next one.
@@ -74,6 +76,20 @@ static void put_back(struct umbra_memslot *slot, unsigned long count,
 			set_bit(i * BITS_PER_LONG + bit, slot->dirty_bitmap);
 }
 
+/* What the hardware has noted and nobody has been told of. */
+static void harvest(struct umbra_mmu *mmu, struct umbra_memslot *slot)
+{
+	const unsigned long stretch = STRETCH * BITS_PER_LONG;
+	unsigned long first;
+
+	for (first = 0; first < slot->npages; first += stretch) {
+		write_lock(&mmu->lock);
+		mmu->ops->harvest(mmu, slot, first, min(stretch, slot->npages - first));
+		write_unlock(&mmu->lock);
+		cond_resched();
+	}
+}
+
 /**
  * umbra_dirty_log_get() - hand out the dirty bitmap of a slot, and begin anew
  * @mmu: the MMU; slots_lock held
@@ -90,6 +106,8 @@ int umbra_dirty_log_get(struct umbra_mmu *mmu, struct umbra_memslot *slot,
 	unsigned long *copy;
 	int ret = 0;
 
+	if (mmu->ops->harvest)
+		harvest(mmu, slot);
 	/* What becomes dirty from here on is the next reading's. */
 	if (find_first_bit(slot->dirty_bitmap, words * BITS_PER_LONG) ==
 	    words * BITS_PER_LONG)

@@ -158,7 +158,7 @@ int umbra_mmu_configure(struct umbra_mmu *mmu, u32 mode, u32 policy)
 	const struct umbra_mmu_ops *ops;
 	int err = 0;
 
-	if (mode > UMBRA_MMU_SHADOW || policy > UMBRA_POLICY_PINNED)
+	if (mode > UMBRA_MMU_HPT || policy > UMBRA_POLICY_PINNED)
 		return -EINVAL;
 	ops = umbra_arch_mmu_ops(mode);
 	if (!ops)

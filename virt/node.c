@@ -17,7 +17,7 @@ static long mmu_modes(void)
 	long modes = 0;
 	u32 mode;
 
-	for (mode = UMBRA_MMU_TDP; mode <= UMBRA_MMU_SHADOW; mode++)
+	for (mode = UMBRA_MMU_TDP; mode <= UMBRA_MMU_HPT; mode++)
 		if (umbra_arch_mmu_ops(mode))
 			modes |= 1L << mode;
 	return modes;
@@ -49,7 +49,7 @@ long umbra_check_extension(struct umbra_vm *vm, long ext)
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
 		return KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
 	case KVM_CAP_COALESCED_MMIO:
-		return KVM_COALESCED_MMIO_PAGE_OFFSET;
+		return UMBRA_VCPU_OWN_PAGES;
 	case KVM_CAP_NR_MEMSLOTS:
 		return UMBRA_MEMSLOTS_MAX;
 	case KVM_CAP_NR_VCPUS:

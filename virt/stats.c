@@ -41,9 +41,11 @@ const struct umbra_stat umbra_stats[] = {
 	MMU(unmapped),
 	MMU(aged),
 	MMU(splits),
-	VM("pages_4k", mmu.stat.pages[UMBRA_LEVEL_4K - 1]),
-	VM("pages_2m", mmu.stat.pages[UMBRA_LEVEL_2M - 1]),
-	VM("pages_1g", mmu.stat.pages[UMBRA_LEVEL_1G - 1]),
+	VM(UMBRA_STAT_LEVEL1, mmu.stat.pages[UMBRA_LEVEL_4K - 1]),
+#ifdef UMBRA_STAT_LEVEL2
+	VM(UMBRA_STAT_LEVEL2, mmu.stat.pages[UMBRA_LEVEL_2M - 1]),
+	VM(UMBRA_STAT_LEVEL3, mmu.stat.pages[UMBRA_LEVEL_1G - 1]),
+#endif
 	VM("refs_taken", mmu.refs.taken),
 	VM("refs_released", mmu.refs.released),
 };

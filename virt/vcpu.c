@@ -26,11 +26,9 @@ static vm_fault_t vcpu_mmap_fault(struct vm_fault *vmf)
 	struct umbra_vcpu *vcpu = vmf->vma->vm_file->private_data;
 	struct page *page;
 
-	if (vmf->pgoff == 0)
-		page = virt_to_page(vcpu->run);
-	else if (vmf->pgoff == KVM_PIO_PAGE_OFFSET)
-		page = virt_to_page(vcpu->pio_data);
-	else if (vmf->pgoff == KVM_COALESCED_MMIO_PAGE_OFFSET)
+	if (vmf->pgoff < UMBRA_VCPU_OWN_PAGES)
+		page = virt_to_page(vcpu->pages[vmf->pgoff]);
+	else if (vmf->pgoff == UMBRA_VCPU_OWN_PAGES)
 		page = virt_to_page(vcpu->vm->bus.ring);
 	else
 		return VM_FAULT_SIGBUS;
@@ -211,16 +209,33 @@ void umbra_vcpu_stop(struct umbra_vcpu *vcpu)
  */
 void umbra_vcpu_free(struct umbra_vcpu *vcpu)
 {
-	free_page((unsigned long)vcpu->pio_data);
-	free_page((unsigned long)vcpu->run);
+	int i;
+
+	for (i = 0; i < UMBRA_VCPU_OWN_PAGES; i++)
+		free_page((unsigned long)vcpu->pages[i]);
 	kfree(vcpu);
 	umbra_counters_vcpu_dead();
+}
+
+/* What was made before a failure goes with the vCPU. */
+static int alloc_pages_shared(struct umbra_vcpu *vcpu)
+{
+	int i;
+
+	for (i = 0; i < UMBRA_VCPU_OWN_PAGES; i++) {
+		vcpu->pages[i] = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+		if (!vcpu->pages[i])
+			return -ENOMEM;
+	}
+	vcpu->run = vcpu->pages[0];
+	vcpu->pio_data = vcpu->pages[UMBRA_VCPU_OWN_PAGES - 1];
+	return 0;
 }
 
 static struct umbra_vcpu *vcpu_alloc(struct umbra_vm *vm, unsigned int id)
 {
 	struct umbra_vcpu *vcpu;
-	int err = -ENOMEM;
+	int err;
 
 	vcpu = kzalloc(sizeof(*vcpu), GFP_KERNEL_ACCOUNT);
 	if (!vcpu)
@@ -230,9 +245,8 @@ static struct umbra_vcpu *vcpu_alloc(struct umbra_vm *vm, unsigned int id)
 	vcpu->mmu.mmu = &vm->mmu;
 	vcpu->id = id;
 	mutex_init(&vcpu->mutex);
-	vcpu->run = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	vcpu->pio_data = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (vcpu->run && vcpu->pio_data)
+	err = alloc_pages_shared(vcpu);
+	if (!err)
 		err = umbra_arch_vcpu_init(vcpu);
 	if (err) {
 		umbra_vcpu_free(vcpu);

@@ -26,10 +26,13 @@
 #define UMBRA_CAP_AUDIT		(UMBRA_CAP_BASE + 1)
 /* UMBRA_TEST_HOOK; 0 but in test builds. */
 #define UMBRA_CAP_TEST_HOOK	(UMBRA_CAP_BASE + 2)
+/* UMBRA_HPT_HCALL, UMBRA_HPT_ACCESS. */
+#define UMBRA_CAP_HPT		(UMBRA_CAP_BASE + 3)
 
-/* How guest memory is mapped. */
+/* How guest memory is mapped: the first two on x86, hashed page tables on POWER. */
 #define UMBRA_MMU_TDP		0
 #define UMBRA_MMU_SHADOW	1
+#define UMBRA_MMU_HPT		2
 
 /*
  * Who keeps a mapped page in memory. NOTIFIED: nobody; the host takes the page
@@ -177,6 +180,61 @@ struct umbra_test_hook {
 	__u32 pad;
 	__u64 arg;
 };
+
+/**
+ * struct umbra_hpt_hcall - a hypercall about the hashed page table, by hand (POWER)
+ * @gpr: R3 to R11: in: number and arguments; out: return code and results
+ *
+ * UMBRA_HPT_HCALL: as though the vCPU's guest had made it. -EINVAL for a hypercall that
+ * the module does not serve itself.
+ */
+struct umbra_hpt_hcall {
+	__u64 gpr[9];
+};
+
+/* struct umbra_hpt_access.flags */
+#define UMBRA_HPT_STORE		0x1
+#define UMBRA_HPT_FETCH		0x2
+#define UMBRA_HPT_USER		0x4 /* in problem state */
+
+/* struct umbra_hpt_access.result */
+#define UMBRA_HPT_DONE		0 /* the access was made: @data */
+#define UMBRA_HPT_RETRY		1 /* it faulted, and the fault was settled: again */
+#define UMBRA_HPT_REFLECT	2 /* the guest's own fault: @cause */
+#define UMBRA_HPT_MMIO		3 /* no memory there: @gpa */
+
+/**
+ * struct umbra_hpt_access - one access of a guest, by hand (POWER)
+ * @ea: effective address, aligned to 8 bytes
+ * @slbv: second doubleword of the SLB entry that translates it
+ * @amr: authority mask register
+ * @data: for UMBRA_HPT_STORE, what is stored; else set to what was loaded
+ * @gpa: guest physical address, where the result has one; else 0
+ * @cause: for UMBRA_HPT_REFLECT, the bits of DSISR, or of SRR1 for UMBRA_HPT_FETCH
+ * @flags: UMBRA_HPT_STORE or UMBRA_HPT_FETCH, UMBRA_HPT_USER
+ * @result: UMBRA_HPT_DONE ...
+ *
+ * UMBRA_HPT_ACCESS walks the table as the hardware does, by what stands in it, R and C
+ * included, and makes the access. Where the hardware would interrupt, the module does what
+ * it does for a running guest. -EFAULT and the like as KVM_RUN.
+ */
+struct umbra_hpt_access {
+	__u64 ea;
+	__u64 slbv;
+	__u64 amr;
+	__u64 data;
+	__u64 gpa;
+	__u64 cause;
+	__u32 flags;
+	__u32 result;
+};
+
+/* kvm_run.fail_entry: this host has no hypervisor mode that a guest can be entered from. */
+#define UMBRA_ENTRY_NO_HV	1
+
+/* On a vCPU. */
+#define UMBRA_HPT_HCALL	_IOWR(UMBRAIO, 0x20, struct umbra_hpt_hcall)
+#define UMBRA_HPT_ACCESS _IOWR(UMBRAIO, 0x21, struct umbra_hpt_access)
 
 /* On a VM. */
 #define UMBRA_SET_MMU	_IOW(UMBRAIO, 0x01, struct umbra_mmu_config)

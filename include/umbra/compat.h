@@ -16,8 +16,15 @@
 
 #ifdef UMBRA_HAVE_ENTRY_VIRT
 #include <linux/entry-virt.h>
-#else
+#elif defined(CONFIG_GENERIC_ENTRY)
 #include <linux/entry-kvm.h>
+#endif
+
+/* The largest block of the page allocator; the name was changed with the meaning. */
+#ifdef MAX_PAGE_ORDER
+#define UMBRA_PAGE_ORDER_MAX MAX_PAGE_ORDER
+#else
+#define UMBRA_PAGE_ORDER_MAX (MAX_ORDER - 1)
 #endif
 
 #ifndef UMBRA_HAVE_PTE_DEVMAP

@@ -133,6 +133,9 @@ struct umbra_audit_run {
  *	missing. Clears fault->page.counted when the mapping keeps the reference.
  * @map_exclusive: as @map, for a known page, with the lock held for writing
  * @unmap, @age, @test_age: as in struct umbra_notifier_ops
+ * @harvest: may be NULL; mark in the slot's bitmap which gfns of [@first, @first +
+ *	@count), counted from the slot's base, the hardware has noted as written since the
+ *	last call; ends with the flush; mmu->lock held for writing
  * @wrprot: take write permission from each gfn of slot base + @offset whose bit
  *	is set in @mask; mmu->lock held for writing; true if a flush is owed
  * @wrprot_slot: write-protect a whole slot for the dirty log, splitting huge
@@ -169,6 +172,8 @@ struct umbra_mmu_ops {
 	bool (*unmap)(struct umbra_mmu *mmu, const struct umbra_gfn_range *range);
 	bool (*age)(struct umbra_mmu *mmu, const struct umbra_gfn_range *range);
 	bool (*test_age)(struct umbra_mmu *mmu, const struct umbra_gfn_range *range);
+	void (*harvest)(struct umbra_mmu *mmu, struct umbra_memslot *slot,
+			unsigned long first, unsigned long count);
 	bool (*wrprot)(struct umbra_mmu *mmu, struct umbra_memslot *slot,
 		       unsigned long offset, unsigned long mask);
 	void (*wrprot_slot)(struct umbra_mmu *mmu, struct umbra_memslot *slot);

@@ -22,10 +22,10 @@
 #define UMBRA_VCPUS_MAX 1024
 
 /*
- * Pages of the vCPU's mapping: struct kvm_run, then KVM_PIO_PAGE_OFFSET's page of
- * port data, then KVM_COALESCED_MMIO_PAGE_OFFSET's ring, which is the VM's.
+ * Pages of the vCPU's mapping: its own, as many as the architecture says, then the VM's ring
+ * of coalesced writes.
  */
-#define UMBRA_VCPU_MMAP_PAGES 3
+#define UMBRA_VCPU_MMAP_PAGES	(UMBRA_VCPU_OWN_PAGES + 1)
 
 /**
  * struct umbra_vcpu_stat - events of one vCPU
@@ -54,7 +54,7 @@ struct umbra_vcpu_stat {
  * @vm: its VM; a reference is held through the descriptor
  * @mmu: its part in the guest-physical address space
  * @mutex: held for the whole of each ioctl on the vCPU
- * @run: the page that userspace maps; @pio_data: the page behind it
+ * @pages: what userspace maps of its own; @run: the first of them; @pio_data: the last
  * @id: as given to KVM_CREATE_VCPU
  * @srcu_idx: cookie of vm->mmu.srcu, which KVM_RUN holds
  * @sigset_active: KVM_SET_SIGNAL_MASK gave @sigset
@@ -65,6 +65,7 @@ struct umbra_vcpu {
 	struct umbra_vm *vm;
 	struct umbra_mmu_vcpu mmu;
 	struct mutex mutex;	/* one ioctl at a time */
+	void *pages[UMBRA_VCPU_OWN_PAGES];
 	struct kvm_run *run;
 	void *pio_data;
 	unsigned int id;

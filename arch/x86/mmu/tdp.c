@@ -153,7 +153,7 @@ const struct umbra_mmu_ops *umbra_arch_mmu_ops(u32 mode)
 {
 	if (mode == UMBRA_MMU_SHADOW)
 		return &umbra_shadow_ops;
-	return tdp_caps.levels ? &umbra_tdp_ops : NULL;
+	return mode == UMBRA_MMU_TDP && tdp_caps.levels ? &umbra_tdp_ops : NULL;
 }
 
 u32 umbra_arch_default_mode(void)

@@ -10,13 +10,34 @@
 # beside them. The machine's own apt configuration and package database stay as
 # they are, but for the few tools that need_installed() installs.
 
-APT_DIR=$CACHE/apt
-APT=(-q -q
-	-o Dir::State::lists="$APT_DIR/lists"
-	-o Dir::Cache="$APT_DIR/cache"
-	-o Dir::Etc::SourceList="$APT_DIR/sources.list"
-	-o Dir::Etc::SourceParts=/dev/null
-	-o APT::Sandbox::User=root)
+SECURITY='|-security'
+
+# apt_for DIR [OPTION...]: from here on in this shell, with lists of its own in DIR.
+apt_for()
+{
+	APT_DIR=$CACHE/$1
+	shift
+	APT=(-q -q
+		-o Dir::State::lists="$APT_DIR/lists"
+		-o Dir::Cache="$APT_DIR/cache"
+		-o Dir::Etc::SourceList="$APT_DIR/sources.list"
+		-o Dir::Etc::SourceParts=/dev/null
+		-o APT::Sandbox::User=root "$@")
+}
+
+apt_for apt
+
+# foreign ARCH COMMAND...: COMMAND, with the packages of another architecture. The
+# machine's own package database does not learn of it. What only runs emulated needs no
+# security updates, whose archive is the last to be complete for these architectures.
+foreign()
+(
+	SECURITY=''
+	apt_for "apt-$1" -o "APT::Architecture=$1" -o "APT::Architectures=$1" \
+		-o Dir::State::status="$CACHE/apt-$1/no-packages"
+	shift
+	locked apt apt_update && "$@"
+)
 
 # Fetching is for root on Debian 12; a full cache serves any other system too.
 require_debian()
@@ -69,7 +90,8 @@ apt_update()
 	: >"$APT_DIR/no-packages"
 	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
 		'Created-By: Packages' |
-		awk '$2 ~ /^bookworm(-updates|-security)?$/ && $3 == "main" { print "deb", $0 }' |
+		awk -v suites="^bookworm(-updates$SECURITY)?\$" \
+			'$2 ~ suites && $3 == "main" { print "deb", $0 }' |
 		sort -u >"$APT_DIR/sources.list"
 	main=$(awk '$3 == "bookworm" { print $2; exit }' "$APT_DIR/sources.list")
 	[ -n "$main" ] || die "no bookworm main archive among apt's sources (apt-get indextargets)"
@@ -155,7 +177,17 @@ fetch_qemu()
 	unpack_closure "$1" bookworm-backports qemu-system-x86
 }
 
+fetch_qemu_ppc()
+{
+	unpack_closure "$1" bookworm-backports qemu-system-ppc
+}
+
 fetch_busybox()
 {
 	unpack_packages "$1" busybox-static
+}
+
+fetch_busybox_ppc64el()
+{
+	foreign ppc64el unpack_packages "$1" busybox-static
 }

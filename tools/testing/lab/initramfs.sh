@@ -12,6 +12,8 @@ BOOT_MODULES=(virtio_pci 9pnet_virtio 9p overlay virtio_console virtio_blk)
 initramfs_ready()
 {
 	in_cache busybox fetch_busybox "busybox"
+	[ "$PLATFORM" != power ] ||
+		in_cache busybox-ppc64el fetch_busybox_ppc64el "busybox for ppc64el"
 	INITRAMFS=$CACHE/initramfs-$KREL
 	initramfs_fresh || locked initramfs make_initramfs
 }
@@ -24,14 +26,16 @@ initramfs_fresh()
 
 make_initramfs()
 {
-	local busybox=$CACHE/busybox/bin/busybox tree
+	local busybox=$CACHE/busybox/bin/busybox target=$CACHE/busybox/bin/busybox tree
 
 	initramfs_fresh && return
+	[ "$PLATFORM" != power ] || target=$CACHE/busybox-ppc64el/bin/busybox
 	tree=$(mktemp -d "$CACHE/tree.XXXXXX")
 	mkdir -p "$tree"/{bin,modules,dev,proc,sys,lab,outside,root,skeleton}
 	cp "$busybox" "$tree/bin/busybox"
 	"$busybox" --install -s "$tree/bin"
 	find "$tree/bin" -type l -exec ln -sfn busybox {} \;
+	cp "$target" "$tree/bin/busybox"
 	install -m 755 "$LAB/init" "$tree/init"
 	boot_modules "$tree/modules" || die "the kernel $KREL lacks one of ${BOOT_MODULES[*]}"
 	(cd "$tree" && find . | "$busybox" cpio -o -H newc) >"$INITRAMFS.tmp" 2>/dev/null ||

@@ -12,6 +12,8 @@ module_ready()
 	local build=$CACHE/build/$KREL${HOOKS:+-test}
 
 	need_installed gcc gcc-12 make libelf1
+	[ "$PLATFORM" != power ] ||
+		need_installed gcc-12-powerpc64le-linux-gnu binutils-powerpc64le-linux-gnu
 	mkdir -p "$build"
 	locked "build-$KREL${HOOKS:+-test}" build_module "$build" || exit
 }

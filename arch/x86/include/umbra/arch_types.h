@@ -5,9 +5,24 @@
 #ifndef _UMBRA_ARCH_TYPES_H
 #define _UMBRA_ARCH_TYPES_H
 
-#include <linux/types.h>
+#include <umbra/types.h>
 
 struct umbra_shadow;
+
+/* Each level of a page table resolves this many address bits. */
+#define UMBRA_LEVEL_BITS	9
+
+/* Base pages in one mapping of @level. */
+static inline u64 umbra_level_pages(int level)
+{
+	return 1ULL << ((level - 1) * UMBRA_LEVEL_BITS);
+}
+
+/* First gfn of the mapping of @level that holds @gfn. */
+static inline gfn_t umbra_level_base(gfn_t gfn, int level)
+{
+	return gfn & ~(umbra_level_pages(level) - 1);
+}
 
 /**
  * struct umbra_arch_mmu - the page tables of a guest-physical address space

@@ -16,6 +16,17 @@
 #include <uapi/linux/kvm.h>
 #include <umbra/types.h>
 
+/*
+ * Pages of the vCPU's mapping: struct kvm_run, then KVM_PIO_PAGE_OFFSET's page of
+ * port data.
+ */
+#define UMBRA_VCPU_OWN_PAGES 2
+
+/* What virt/stats.c calls the mappings of each level. */
+#define UMBRA_STAT_LEVEL1 "pages_4k"
+#define UMBRA_STAT_LEVEL2 "pages_2m"
+#define UMBRA_STAT_LEVEL3 "pages_1g"
+
 /* General registers in the order of the instruction encoding. */
 enum umbra_x86_reg {
 	UMBRA_RAX, UMBRA_RCX, UMBRA_RDX, UMBRA_RBX,

@@ -5,6 +5,8 @@
 # nrip-save, no decode assists and no flush-by-ASID.
 #
 # A host file provides
+#	PLATFORM		x86 or power: whose kernels, programs and module it runs
+#	HOST_PATH		where the command finds programs; /bin alone for busybox's
 #	STOCK_MODULE		Debian's module for this host's virtualisation
 #	host_ready		make the emulator ready, in the cache
 #	host_cpus		set CPUS, how many there are, and CPU_MASK, those of the command
@@ -12,6 +14,8 @@
 # and reads the options SMP, MEM, ICOUNT, LA57, SHARE, APPEND, GDB and what kernel_ready
 # and initramfs_ready set.
 
+PLATFORM=x86
+HOST_PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 STOCK_MODULE=kvm-amd
 
 host_ready()

@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The hypercalls by which a guest changes its table (PAPR 14.5.4.1), in virtual mode.
+ *
+ * Each function is given R4 onwards in @gpr[1] onwards, and leaves what goes there. An
+ * index is checked first; then the HPTE is locked, and what the guest expects of it
+ * (AVPN, ANDCOND) is compared with what it is.
+ *
+ * Locks: vcpu->mutex and mmu->srcu held by the caller; mmu->lock for reading inside, so
+ * that the table stays and no page goes meanwhile.
+ */
+#include <asm/hvcall.h>
+
+#include "hpt.h"
+
+#define HPTE_R_GUEST_RESERVED	HPTE_R_PINNED
+
+/* Flags of H_PROTECT are the bits of the second doubleword, the high ones moved. */
+static u64 protect_bits(u64 flags)
+{
+	return ((flags << 55) & HPTE_R_PP0) | ((flags << 48) & HPTE_R_KEY_HI) |
+	       (flags & (HPTE_R_PP | HPTE_R_N | HPTE_R_KEY_LO));
+}
+
+#define PROTECT_MASK (HPTE_R_PP0 | HPTE_R_PP | HPTE_R_N | HPTE_R_KEY)
+
+/* Lock an HPTE that the guest expects to be there. H_BUSY only when it may not @wait. */
+static long lock_expected(struct umbra_hpt *hpt, u64 flags, u64 index, u64 avpn, bool wait,
+			  struct hpte *h)
+{
+	if (index >= hpt_count(hpt))
+		return H_PARAMETER;
+	index = array_index_nospec(index, hpt_count(hpt));
+	if (wait)
+		hpte_lock(hpt, index);
+	else if (!hpte_trylock(hpt, index))
+		return H_BUSY;
+	*h = hpte_read(hpt, index);
+	if ((h->v & HPTE_V_USED) &&
+	    !((flags & H_AVPN) && (h->v & ~0x7fUL) != avpn) &&
+	    !((flags & H_ANDCOND) && (h->v & avpn)))
+		return H_SUCCESS;
+	hpte_unlock(hpt, index);
+	return H_NOT_FOUND;
+}
+
+/* The word of the gfn that a valid HPTE's page begins with: its slot is there. */
+static unsigned long *word_of(struct umbra_mmu *mmu, u64 index, const struct hpte *h)
+{
+	u64 guest_r = mmu->arch.hpt.rev[index].guest_r;
+	struct umbra_memslot *slot;
+
+	return hpt_word(mmu, hpte_gpa(guest_r, hpte_shift(h->v, guest_r)) >> PAGE_SHIFT, &slot);
+}
+
+/* What the guest may know of an HPTE that it has. */
+static struct hpte guest_view(struct umbra_hpt *hpt, u64 index, struct hpte h)
+{
+	u64 rc = h.v & HPTE_V_VALID ? h.r & (HPTE_R_R | HPTE_R_C) : 0;
+
+	if (!(h.v & HPTE_V_USED))
+		return (struct hpte) {};
+	h.v = (h.v & ~HPTE_V_ABSENT) | HPTE_V_VALID;
+	h.r = (hpt->rev[index].guest_r | rc) & ~HPTE_R_GUEST_RESERVED;
+	return h;
+}
+
+/* Make a new HPTE valid at once, if the host has the page. The HPTE is locked. */
+static bool enter_valid(struct umbra_mmu *mmu, u64 index, struct hpte *h, unsigned int shift)
+{
+	gfn_t gfn = hpte_gpa(h->r, shift) >> PAGE_SHIFT;
+	unsigned long len = max(1UL << shift, PAGE_SIZE), hva;
+	struct umbra_host_page page;
+	struct umbra_memslot *slot;
+	unsigned long *word = hpt_word(mmu, gfn, &slot);
+
+	if (!word || mmu->policy == UMBRA_POLICY_PINNED)
+		return false;
+	hva = umbra_slot_hva(slot, gfn);
+	if (umbra_notifier_covers(&mmu->notifier, hva, len) ||
+	    !hpt_host_serves(mmu, hva, shift, &page))
+		return false;
+	umbra_revmap_lock(word);
+	hpt_link(mmu, index, word);
+	umbra_revmap_unlock(word);
+	h->v |= HPTE_V_VALID;
+	h->r = hpt_hw_r(h->r, shift, page.pfn, page.writable && !umbra_slot_readonly(slot));
+	return true;
+}
+
+/* Lock a free HPTE: that one, or the first of the group. -1 when there is none. */
+static long lock_free(struct umbra_hpt *hpt, u64 flags, u64 index)
+{
+	u64 end = index + 1;
+
+	if (!(flags & H_EXACT)) {
+		index &= ~(HPTES_PER_GROUP - 1ULL);
+		end = index + HPTES_PER_GROUP;
+	}
+	for (; index < end; index++) {
+		if (hpte_read(hpt, index).v & HPTE_V_USED)
+			continue;
+		hpte_lock(hpt, index);
+		if (!(hpte_read(hpt, index).v & HPTE_V_USED))
+			return index;
+		hpte_unlock(hpt, index);
+	}
+	return -1;
+}
+
+/* Ordinary memory is cached. Where no memory is anything goes: it will be emulated. */
+static bool wimg_valid(const struct umbra_memslot *slot, u64 r)
+{
+	u64 wimg = r & HPTE_R_WIMG;
+
+	/* Strong access order, which later CPUs have not. */
+	if (wimg == (HPTE_R_W | HPTE_R_I | HPTE_R_M) && !cpu_has_feature(CPU_FTR_ARCH_31))
+		return true;
+	return !slot || wimg == HPTE_R_M || (wimg & (HPTE_R_W | HPTE_R_I)) == HPTE_R_I;
+}
+
+/* H_ENTER: flags, index, the two doublewords. Gives the index. */
+static long h_enter(struct umbra_vcpu *vcpu, u64 *gpr)
+{
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+	struct umbra_hpt *hpt = &mmu->arch.hpt;
+	u64 flags = gpr[1], index = gpr[2];
+	struct hpte h = {
+		.v = gpr[3] & ~(HPTE_V_UMBRA_LOCK | HPTE_V_USED),
+		.r = gpr[4] & ~HPTE_R_GUEST_RESERVED,
+	};
+	unsigned int shift = hpte_shift(h.v, h.r);
+	struct umbra_memslot *slot;
+	gfn_t gfn, last;
+	long at;
+
+	if (!shift || index >= hpt_count(hpt) || h.v >> 63)
+		return H_PARAMETER;
+	index = array_index_nospec(index, hpt_count(hpt));
+	gfn = hpte_gpa(h.r, shift) >> PAGE_SHIFT;
+	last = (hpte_gpa(h.r, shift) + (1UL << shift) - 1) >> PAGE_SHIFT;
+	slot = umbra_memslots_find(umbra_mmu_slots(mmu), gfn);
+	if (slot && (!umbra_slot_holds(slot, last) || !wimg_valid(slot, h.r)))
+		return H_PARAMETER;
+	if (slot && hpt_make_maps(slot))
+		return H_RESOURCE;
+	if (slot && (flags & H_ZERO_PAGE) &&
+	    hpt_zero_memory(vcpu, hpte_gpa(h.r, shift), 1UL << shift))
+		return H_PARAMETER;
+
+	read_lock(&mmu->lock);
+	at = lock_free(hpt, flags, index);
+	if (at >= 0) {
+		hpt->rev[at].guest_r = h.r;
+		if (shift > PAGE_SHIFT)
+			WRITE_ONCE(hpt->large, true);
+		if (!slot || !enter_valid(mmu, at, &h, shift))
+			h.v |= HPTE_V_ABSENT;
+		if (!slot)
+			h.r |= HPTE_R_KEY;
+		hpte_write(hpt, at, h);
+		hpte_unlock(hpt, at);
+	}
+	read_unlock(&mmu->lock);
+	gpr[1] = at;
+	return at < 0 ? H_PTEG_FULL : H_SUCCESS;
+}
+
+/* Take the locked HPTE away; @flush is owed if it was valid. Its last R and C are not in yet. */
+static void begin_remove(struct umbra_mmu *mmu, u64 index, struct hpte h,
+			 struct hpt_flush *flush)
+{
+	if (!(h.v & HPTE_V_VALID))
+		return;
+	hpte_write(&mmu->arch.hpt, index,
+		   (struct hpte) { (h.v & ~HPTE_V_VALID) | HPTE_V_ABSENT, h.r });
+	hpt_flush_add(mmu, flush, h.v, h.r, index);
+}
+
+/* The flush is over. Return what the guest had; the HPTE is free and unlocked. */
+static struct hpte finish_remove(struct umbra_mmu *mmu, u64 index, struct hpte h)
+{
+	struct umbra_hpt *hpt = &mmu->arch.hpt;
+	struct hpte view;
+	unsigned long *word;
+
+	if (h.v & HPTE_V_VALID) {
+		word = word_of(mmu, index, &h);
+		h.r = hpte_read(hpt, index).r;
+		umbra_revmap_lock(word);
+		hpt_unlink(mmu, index, &h, word);
+		umbra_revmap_unlock(word);
+	}
+	view = guest_view(hpt, index, h);
+	hpt->rev[index].guest_r = 0;
+	hpte_write(hpt, index, (struct hpte) {});
+	hpte_unlock(hpt, index);
+	return view;
+}
+
+/* H_REMOVE: flags, index, AVPN. Gives the HPTE. */
+static long h_remove(struct umbra_vcpu *vcpu, u64 *gpr)
+{
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+	struct hpt_flush flush = { 0 };
+	struct hpte h;
+	long ret;
+
+	read_lock(&mmu->lock);
+	ret = lock_expected(&mmu->arch.hpt, gpr[1], gpr[2], gpr[3], true, &h);
+	if (!ret) {
+		begin_remove(mmu, gpr[2], h, &flush);
+		hpt_flush_now(mmu, &flush);
+		h = finish_remove(mmu, gpr[2], h);
+		gpr[1] = h.v;
+		gpr[2] = h.r;
+	}
+	read_unlock(&mmu->lock);
+	return ret;
+}
+
+/* Fields of the first doubleword of a bulk remove's request and answer (PAPR 14.5.4.1.7). */
+#define BULK_TYPE	GENMASK_ULL(63, 62)
+#define BULK_REQUEST	BIT_ULL(62)
+#define BULK_RESPONSE	BIT_ULL(63)
+#define BULK_END	GENMASK_ULL(63, 62)
+#define BULK_NOT_FOUND	BIT_ULL(60)
+#define BULK_PARAMETER	BIT_ULL(61)
+#define BULK_RC_SHIFT	51	/* from where R and C stand in an HPTE */
+#define BULK_FLAGS	GENMASK_ULL(57, 56)
+#define BULK_ANDCOND	BIT_ULL(56)
+#define BULK_AVPN	BIT_ULL(57)
+#define BULK_INDEX	GENMASK_ULL(55, 0)
+#define BULK_PAIRS	4
+
+/* What became of a request that was looked at. */
+enum bulk_state {
+	BULK_TAKEN,	/* its HPTE is locked and taken from the hardware */
+	BULK_DONE,	/* it has its answer */
+	BULK_LATER,	/* somebody has its HPTE locked */
+	BULK_STOP,	/* the end, or an error: those behind it are not looked at */
+};
+
+/*
+ * Look at a request. Who holds an HPTE may not wait for another, so only the first of a
+ * batch may @wait.
+ */
+static enum bulk_state bulk_begin(struct umbra_mmu *mmu, u64 *pair, bool wait,
+				  struct hpte *h, struct hpt_flush *flush)
+{
+	u64 index = pair[0] & BULK_INDEX, flags = 0, answer;
+	long err = H_PARAMETER;
+
+	if ((pair[0] & BULK_TYPE) == BULK_END)
+		return BULK_STOP;
+	answer = (pair[0] & (BULK_FLAGS | BULK_INDEX)) | BULK_RESPONSE;
+	if ((pair[0] & BULK_TYPE) == BULK_REQUEST && (pair[0] & BULK_FLAGS) != BULK_FLAGS) {
+		if (pair[0] & BULK_ANDCOND)
+			flags = H_ANDCOND;
+		if (pair[0] & BULK_AVPN)
+			flags = H_AVPN;
+		err = lock_expected(&mmu->arch.hpt, flags, index, pair[1], wait, h);
+	}
+	if (err == H_BUSY)
+		return BULK_LATER;
+	if (err == H_NOT_FOUND)
+		answer |= BULK_NOT_FOUND;
+	else if (err)
+		answer |= BULK_PARAMETER;
+	else
+		begin_remove(mmu, index, *h, flush);
+	pair[0] = answer;
+	if (!err)
+		return BULK_TAKEN;
+	return err == H_NOT_FOUND ? BULK_DONE : BULK_STOP;
+}
+
+/*
+ * H_BULK_REMOVE: pairs of a request and its AVPN; each becomes its answer. As many as can
+ * be locked at once are taken from the hardware with one wait for all.
+ */
+static long h_bulk_remove(struct umbra_vcpu *vcpu, u64 *gpr)
+{
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+	enum bulk_state state = BULK_DONE;
+	struct hpte taken[BULK_PAIRS];
+	u64 *pairs[BULK_PAIRS];
+	int i = 0;
+
+	read_lock(&mmu->lock);
+	while (i < BULK_PAIRS && state != BULK_STOP) {
+		struct hpt_flush flush = { 0 };
+		int n = 0;
+
+		for (; i < BULK_PAIRS; i++) {
+			state = bulk_begin(mmu, &gpr[1 + 2 * i], !n, &taken[n], &flush);
+			if (state == BULK_TAKEN)
+				pairs[n++] = &gpr[1 + 2 * i];
+			else if (state != BULK_DONE)
+				break;
+		}
+		hpt_flush_now(mmu, &flush);
+		while (n--) {
+			struct hpte h = finish_remove(mmu, *pairs[n] & BULK_INDEX, taken[n]);
+
+			*pairs[n] |= (h.r & (HPTE_R_R | HPTE_R_C)) << BULK_RC_SHIFT;
+		}
+	}
+	read_unlock(&mmu->lock);
+	if (state == BULK_STOP && (gpr[1 + 2 * i] & BULK_TYPE) == BULK_RESPONSE)
+		return H_PARAMETER;
+	return H_SUCCESS;
+}
+
+/* H_READ: flags, index. Gives one HPTE, or with H_READ_4 an aligned four. */
+static long h_read(struct umbra_vcpu *vcpu, u64 *gpr)
+{
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+	struct umbra_hpt *hpt = &mmu->arch.hpt;
+	u64 index = gpr[2], n = 1, i;
+
+	if (gpr[1] & H_READ_4) {
+		index &= ~3ULL;
+		n = 4;
+	}
+	if (index >= hpt_count(hpt))
+		return H_PARAMETER;
+	index = array_index_nospec(index, hpt_count(hpt));
+	read_lock(&mmu->lock);
+	for (i = 0; i < n; i++) {
+		struct hpte h;
+
+		hpte_lock(hpt, index + i);
+		h = guest_view(hpt, index + i, hpte_read(hpt, index + i));
+		hpte_unlock(hpt, index + i);
+		gpr[1 + 2 * i] = h.v;
+		gpr[2 + 2 * i] = h.r;
+	}
+	read_unlock(&mmu->lock);
+	return H_SUCCESS;
+}
+
+/*
+ * H_PROTECT: flags with the new protection, index, AVPN. What is not writable now may be so
+ * for the host's sake: a first write asks.
+ */
+static long h_protect(struct umbra_vcpu *vcpu, u64 *gpr)
+{
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+	struct umbra_hpt *hpt = &mmu->arch.hpt;
+	u64 index = gpr[2], bits = protect_bits(gpr[1]);
+	struct hpte h;
+	long ret;
+
+	read_lock(&mmu->lock);
+	ret = lock_expected(hpt, gpr[1], index, gpr[3], true, &h);
+	if (!ret) {
+		u64 *guest_r = &hpt->rev[index].guest_r, v = h.v;
+
+		*guest_r = (*guest_r & ~PROTECT_MASK) | bits;
+		if (v & HPTE_V_VALID) {
+			bool writable = hpte_writable(h.r);
+
+			hpt_invalidate(mmu, index, &h);
+			h.v = v;
+			h.r = (h.r & ~PROTECT_MASK) | bits;
+			if (!writable && hpte_writable(h.r))
+				h.r = hpte_make_readonly(h.r);
+			hpte_write(hpt, index, h);
+		}
+		hpte_unlock(hpt, index);
+	}
+	read_unlock(&mmu->lock);
+	return ret;
+}
+
+/* H_CLEAR_REF and H_CLEAR_MOD: flags, index. Gives the second doubleword as it was. */
+static long h_clear(struct umbra_vcpu *vcpu, u64 *gpr, u64 bit)
+{
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+	struct umbra_hpt *hpt = &mmu->arch.hpt;
+	u64 index = gpr[2];
+	struct hpte h;
+	long ret;
+
+	read_lock(&mmu->lock);
+	ret = lock_expected(hpt, 0, index, 0, true, &h);
+	if (!ret) {
+		gpr[1] = guest_view(hpt, index, h).r;
+		/* The host's aging and its log still want to know. */
+		if ((h.v & HPTE_V_VALID) && (h.r & bit)) {
+			unsigned long *word = word_of(mmu, index, &h);
+			struct hpte last = h;
+
+			hpt_invalidate(mmu, index, &last);
+			umbra_revmap_lock(word);
+			hpt_collect(mmu, &last, last.r & bit, word);
+			umbra_revmap_unlock(word);
+			h.r = last.r & ~bit;
+			hpte_write(hpt, index, h);
+		}
+		hpt->rev[index].guest_r &= ~bit;
+		hpte_unlock(hpt, index);
+	}
+	read_unlock(&mmu->lock);
+	return ret;
+}
+
+/**
+ * hpt_hcall() - serve a hypercall that is about the table
+ * @vcpu: the vCPU; its own thread calls, with mmu->srcu held
+ * @gpr: R3 to R11: the number and the arguments; R3 becomes the return code, and the
+ *	others what the call gives
+ *
+ * Sleeps. Return: false for a call that is not served here, with nothing changed.
+ */
+bool hpt_hcall(struct umbra_vcpu *vcpu, u64 *gpr)
+{
+	switch (gpr[0]) {
+	case H_ENTER:
+		gpr[0] = h_enter(vcpu, gpr);
+		return true;
+	case H_REMOVE:
+		gpr[0] = h_remove(vcpu, gpr);
+		return true;
+	case H_BULK_REMOVE:
+		gpr[0] = h_bulk_remove(vcpu, gpr);
+		return true;
+	case H_READ:
+		gpr[0] = h_read(vcpu, gpr);
+		return true;
+	case H_PROTECT:
+		gpr[0] = h_protect(vcpu, gpr);
+		return true;
+	case H_CLEAR_REF:
+		gpr[0] = h_clear(vcpu, gpr, HPTE_R_R);
+		return true;
+	case H_CLEAR_MOD:
+		gpr[0] = h_clear(vcpu, gpr, HPTE_R_C);
+		return true;
+	case H_PAGE_INIT:
+		gpr[0] = hpt_page_init(vcpu, gpr);
+		return true;
+	default:
+		return false;
+	}
+}
