@@ -5,8 +5,9 @@
  *
  * Rules
  *  1. No HPTE is locked.
- *  2. Each valid HPTE maps a gfn of a slot, and is in that gfn's ring and in no other.
- *     Each entry of a ring is a valid HPTE of that gfn, and its neighbours agree.
+ *  2. Each valid HPTE maps a gfn of a slot, which has a ring. Each entry of a ring is a valid
+ *     HPTE of that gfn, and its neighbours agree. There are as many entries as valid HPTEs:
+ *     so each of these is in one ring, and nobody walks a ring for each of its entries.
  *  3. It maps the page that the host has there, writable only if the host lets it, and
  *     allows nothing that the guest's view does not.
  *  4. An HPTE that is not valid holds no frame but the guest's.
@@ -43,28 +44,6 @@ static void check_host(struct umbra_audit_run *run, struct umbra_memslot *slot, 
 		umbra_audit_violation(run, gfn, 1, h->r, "writable, and the host's is not");
 }
 
-/* Is the HPTE in the ring, and are its neighbours its neighbours? */
-static bool in_ring(const struct umbra_hpt *hpt, unsigned long word, u32 index)
-{
-	const struct umbra_rev *rev = hpt->rev;
-	unsigned long left = hpt_count(hpt);
-	u32 at = word & UMBRA_REVMAP_INDEX;
-
-	if (!(word & UMBRA_REVMAP_PRESENT))
-		return false;
-	while (left--) {
-		if (at >= hpt_count(hpt) || rev[at].next >= hpt_count(hpt) ||
-		    rev[rev[at].next].prev != at)
-			return false;
-		if (at == index)
-			return true;
-		at = rev[at].next;
-		if (at == (word & UMBRA_REVMAP_INDEX))
-			break;
-	}
-	return false;
-}
-
 static void check_valid(struct umbra_audit_run *run, unsigned long index, const struct hpte *h)
 {
 	struct umbra_hpt *hpt = &run->mmu->arch.hpt;
@@ -81,9 +60,8 @@ static void check_valid(struct umbra_audit_run *run, unsigned long index, const 
 		umbra_audit_violation(run, gfn, 1, h->r, "valid where no slot is");
 		return;
 	}
-	if (!in_ring(hpt, *word, index))
-		umbra_audit_violation(run, gfn, 1, h->r, "HPTE %lx is not in its gfn's ring",
-				      index);
+	if (!(*word & UMBRA_REVMAP_PRESENT))
+		umbra_audit_violation(run, gfn, 1, h->r, "HPTE %lx: its gfn has no ring", index);
 	if (((h->r ^ guest_r) & SAME_R) || (hpte_writable(h->r) && !hpte_writable(guest_r)))
 		umbra_audit_violation(run, gfn, 1, h->r, "the guest's view is %llx", guest_r);
 	check_host(run, slot, gfn, shift, h);
@@ -93,7 +71,7 @@ static void check_ring(struct umbra_audit_run *run, gfn_t gfn, unsigned long wor
 {
 	struct umbra_hpt *hpt = &run->mmu->arch.hpt;
 	unsigned long left = hpt_count(hpt);
-	u32 first = word & UMBRA_REVMAP_INDEX, index = first;
+	u32 first = word & UMBRA_REVMAP_INDEX, index = first, next;
 
 	if (word >> UMBRA_REVMAP_LOCK_BIT)
 		umbra_audit_violation(run, gfn, 1, word, "its word is locked");
@@ -114,7 +92,13 @@ static void check_ring(struct umbra_audit_run *run, gfn_t gfn, unsigned long wor
 			umbra_audit_violation(run, gfn, 1, h.v,
 					      "HPTE %x of its ring is not its own", index);
 		(*linked)++;
-		index = hpt->rev[index].next;
+		next = hpt->rev[index].next;
+		if (next >= hpt_count(hpt) || hpt->rev[next].prev != index) {
+			umbra_audit_violation(run, gfn, 1, word,
+					      "HPTEs %x and %x of its ring disagree", index, next);
+			return;
+		}
+		index = next;
 	} while (index != first);
 }
 

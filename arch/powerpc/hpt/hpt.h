@@ -122,6 +122,8 @@ static inline void hpte_write(struct umbra_hpt *hpt, unsigned long index, struct
 	/* The table walker must not see V with what stood here before. */
 	smp_wmb();
 	WRITE_ONCE(p[0], cpu_to_be64(h.v | lock));
+	if (h.v & HPTE_V_VALID)
+		asm volatile("ptesync" : : : "memory");
 }
 
 /*

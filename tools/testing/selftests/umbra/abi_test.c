@@ -412,7 +412,7 @@ TEST_F(abi, choice_of_the_mmu)
 	/* Too late for this one: it has a slot and a vCPU. */
 	EXPECT_EQ(-EBUSY, try_ioctl(self->vm->fd, UMBRA_SET_MMU, &cfg));
 	vm = vm_create_bare();
-	for (mode = 0; mode < 2; mode++) {
+	for (mode = 0; mode <= UMBRA_MMU_HPT; mode++) {
 		cfg.mode = mode;
 		cfg.policy = UMBRA_POLICY_PINNED;
 		EXPECT_EQ(caps & 1 << mode ? 0 : -EOPNOTSUPP,
@@ -425,7 +425,7 @@ TEST_F(abi, choice_of_the_mmu)
 		EXPECT_EQ(UMBRA_POLICY_PINNED, cfg.policy);
 		EXPECT_EQ(0, cfg.reserved[0] | cfg.reserved[1]);
 	}
-	cfg = (struct umbra_mmu_config) { .mode = 2 };
+	cfg = (struct umbra_mmu_config) { .mode = UMBRA_MMU_HPT + 1 };
 	EXPECT_EQ(-EINVAL, try_ioctl(vm->fd, UMBRA_SET_MMU, &cfg));
 	cfg = (struct umbra_mmu_config) { .policy = 2 };
 	EXPECT_EQ(-EINVAL, try_ioctl(vm->fd, UMBRA_SET_MMU, &cfg));
