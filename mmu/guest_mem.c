@@ -3,10 +3,16 @@
  * The module's own accesses to guest memory, through the process's mapping of it.
  *
  * They go by the host virtual address, so the host's protections hold and a page
- * that is away is brought back. A write is seen by the dirty log.
+ * that is away is brought back. A write is seen by the dirty log, and by the MMU: with
+ * mmu->lock held it first takes away what was made from the old bytes, so that nobody who
+ * has seen the new ones can still use it.
  *
- * Locks: mmu->srcu held; current->mm is mmu->mm.
+ * An aligned access of 1, 2, 4 or 8 bytes is a single one, as the guest's CPU makes it.
+ *
+ * Locks: mmu->srcu held; current->mm is mmu->mm; mmu->lock taken inside.
  */
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <umbra/mmu.h>
 
@@ -21,6 +27,46 @@ static void __user *locate(struct umbra_mmu *mmu, gpa_t gpa, size_t *len,
 		return NULL;
 	*len = min_t(size_t, *len, PAGE_SIZE - offset_in_page(gpa));
 	return (void __user *)(umbra_slot_hva(*slot, gfn) + offset_in_page(gpa));
+}
+
+static bool is_single(const void __user *at, size_t len)
+{
+	return len <= 8 && is_power_of_2(len) && IS_ALIGNED((unsigned long)at, len);
+}
+
+#define LOAD(type, data, from)	__get_user(*(type *)(data), (const type __user *)(from))
+#define STORE(type, to, data)	__put_user(*(const type *)(data), (type __user *)(to))
+
+static int load(void *data, const void __user *from, size_t len)
+{
+	if (!is_single(from, len))
+		return __copy_from_user(data, from, len) ? -EFAULT : 0;
+	switch (len) {
+	case 1:
+		return LOAD(u8, data, from);
+	case 2:
+		return LOAD(u16, data, from);
+	case 4:
+		return LOAD(u32, data, from);
+	default:
+		return LOAD(u64, data, from);
+	}
+}
+
+static int store(void __user *to, const void *data, size_t len)
+{
+	if (!is_single(to, len))
+		return __copy_to_user_inatomic(to, data, len) ? -EFAULT : 0;
+	switch (len) {
+	case 1:
+		return STORE(u8, to, data);
+	case 2:
+		return STORE(u16, to, data);
+	case 4:
+		return STORE(u32, to, data);
+	default:
+		return STORE(u64, to, data);
+	}
 }
 
 /**
@@ -40,7 +86,7 @@ int umbra_guest_read(struct umbra_mmu *mmu, gpa_t gpa, void *data, size_t len)
 		size_t n = len;
 		void __user *from = locate(mmu, gpa, &n, &slot);
 
-		if (!from || __copy_from_user(data, from, n))
+		if (!from || load(data, from, n))
 			return -EFAULT;
 		gpa += n;
 		data += n;
@@ -49,44 +95,95 @@ int umbra_guest_read(struct umbra_mmu *mmu, gpa_t gpa, void *data, size_t len)
 	return 0;
 }
 
+/* One try, which does not sleep. */
+static int update_once(struct umbra_mmu_vcpu *mv, struct umbra_memslot *slot, gpa_t gpa,
+		       size_t len, int (*update)(void __user *to, void *arg), void *arg)
+{
+	void __user *to = (void __user *)(umbra_slot_hva(slot, gpa >> PAGE_SHIFT) +
+					  offset_in_page(gpa));
+	struct umbra_mmu *mmu = mv->mmu;
+	bool tracked = mmu->ops->writing;
+	int r;
+
+	if (tracked) {
+		write_lock(&mmu->lock);
+		mmu->ops->writing(mmu, gpa, len);
+		pagefault_disable();
+		r = update(to, arg);
+		pagefault_enable();
+		if (!r)
+			mmu->ops->written(mv, gpa, len);
+		write_unlock(&mmu->lock);
+	} else {
+		pagefault_disable();
+		r = update(to, arg);
+		pagefault_enable();
+	}
+	if (!r)
+		umbra_slot_mark_dirty(slot, gpa >> PAGE_SHIFT);
+	if (r != -EFAULT)
+		return r;
+	if (fatal_signal_pending(current) || fault_in_safe_writeable(to, len))
+		return -EFAULT;
+	return -EAGAIN;
+}
+
 /**
- * umbra_guest_written() - what follows from a write to guest memory by its hva
- * @mmu: the MMU
- * @slot: the slot that holds @gpa
+ * umbra_guest_update() - change guest memory in place
+ * @mv: the vCPU that does it
+ * @slot: the slot that holds @gpa, not read-only
  * @gpa: guest physical address
  * @len: bytes, within one page
+ * @update: makes the change at @to and does not sleep: 0 when it is made, -EFAULT when the
+ *	page is away, then it is called again; what else it returns ends it
+ * @arg: for @update
+ *
+ * Sleeps. Return: what @update returned; -EFAULT where the host has no memory.
  */
-void umbra_guest_written(struct umbra_mmu *mmu, struct umbra_memslot *slot, gpa_t gpa,
-			 size_t len)
+int umbra_guest_update(struct umbra_mmu_vcpu *mv, struct umbra_memslot *slot, gpa_t gpa,
+		       size_t len, int (*update)(void __user *to, void *arg), void *arg)
 {
-	umbra_slot_mark_dirty(slot, gpa >> PAGE_SHIFT);
-	if (mmu->ops->written)
-		mmu->ops->written(mmu, gpa, len);
+	int r;
+
+	do {
+		r = update_once(mv, slot, gpa, len, update, arg);
+	} while (r == -EAGAIN);
+	return r;
+}
+
+struct piece {
+	const void *data;
+	size_t len;
+};
+
+static int store_piece(void __user *to, void *arg)
+{
+	const struct piece *piece = arg;
+
+	return store(to, piece->data, piece->len);
 }
 
 /**
  * umbra_guest_write() - write guest memory
- * @mmu: the MMU
+ * @mv: the vCPU that does it
  * @gpa: guest physical address
  * @data: what to write
  * @len: bytes; may cross pages and slots
  *
  * Sleeps. Return: 0; -EFAULT where no writable slot is or the host has no memory.
  */
-int umbra_guest_write(struct umbra_mmu *mmu, gpa_t gpa, const void *data,
-		      size_t len)
+int umbra_guest_write(struct umbra_mmu_vcpu *mv, gpa_t gpa, const void *data, size_t len)
 {
 	while (len) {
+		struct piece piece = { data, len };
 		struct umbra_memslot *slot;
-		size_t n = len;
-		void __user *to = locate(mmu, gpa, &n, &slot);
 
-		if (!to || umbra_slot_readonly(slot) || __copy_to_user(to, data, n))
+		if (!locate(mv->mmu, gpa, &piece.len, &slot) || umbra_slot_readonly(slot) ||
+		    umbra_guest_update(mv, slot, gpa, piece.len, store_piece, &piece))
 			return -EFAULT;
-		umbra_guest_written(mmu, slot, gpa, n);
-		gpa += n;
-		data += n;
-		len -= n;
+		gpa += piece.len;
+		data += piece.len;
+		len -= piece.len;
 	}
 	return 0;
 }

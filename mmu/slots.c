@@ -69,7 +69,8 @@ void umbra_mmu_change_slot(struct umbra_mmu *mmu, struct umbra_memslots *set,
 	publish(mmu, set, old, slot, stays);
 	synchronize_srcu_expedited(&mmu->srcu);
 	kvfree(previous);
-	mmu->ops->reap(mmu);
+	if (mmu->ops->reap)
+		mmu->ops->reap(mmu);
 	if (slot && umbra_slot_logs(slot) && !(old && umbra_slot_logs(old)))
 		mmu->ops->wrprot_slot(mmu, slot);
 	if (stays && umbra_slot_logs(old) && !umbra_slot_logs(slot))

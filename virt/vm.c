@@ -5,7 +5,7 @@
  * Invariants
  * - The VM's own descriptor and each vCPU's hold one reference. What a VM holds goes
  *   when the last one is given back, in the context of that close, and is freed
- *   when it returns: debugfs first, which waits for its readers; then the vCPUs'
+ *   when it returns: debugfs first, which waits for its readers; what sends interrupts; the vCPUs'
  *   parts, the MMU, the vCPUs themselves (a flush may look at them until the MMU
  *   has left the notifier), the architecture, the hardware.
  * - The ioctls work only for the process whose memory the VM maps (-EIO).
@@ -19,6 +19,7 @@
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/syscore_ops.h>
 #include <linux/uaccess.h>
 #include <umbra/arch.h>
 #include <umbra/counters.h>
@@ -34,6 +35,7 @@ static void vm_destroy(struct kref *users)
 
 	umbra_counters_vm_dying();
 	debugfs_remove_recursive(vm->debugfs);
+	umbra_arch_vm_stop(vm);
 	xa_for_each(&vm->vcpus, i, vcpu)
 		umbra_vcpu_stop(vcpu);
 	umbra_mmu_destroy(&vm->mmu);
@@ -145,6 +147,21 @@ static long gfn_info(struct umbra_vm *vm, struct umbra_gfn_info __user *user)
 }
 
 #ifdef UMBRA_TEST
+/* What suspend to memory does when tasks, devices and the other CPUs are asleep. */
+static int suspend_once(void)
+{
+	unsigned long flags;
+	int ret = -EBUSY;
+
+	local_irq_save(flags);
+	if (num_online_cpus() == 1)
+		ret = syscore_suspend();
+	if (!ret)
+		syscore_resume();
+	local_irq_restore(flags);
+	return ret;
+}
+
 static long test_hook(struct umbra_vm *vm, const struct umbra_test_hook __user *user)
 {
 	struct umbra_mmu *mmu = &vm->mmu;
@@ -155,6 +172,8 @@ static long test_hook(struct umbra_vm *vm, const struct umbra_test_hook __user *
 		return -EFAULT;
 	if (hook.pad)
 		return -EINVAL;
+	if (hook.hook == UMBRA_HOOK_SUSPEND)
+		return suspend_once();
 	write_lock(&mmu->lock);
 	ret = mmu->ops->hook(mmu, &hook);
 	write_unlock(&mmu->lock);

@@ -10,6 +10,7 @@
 #include <asm/msr.h>
 #include <asm/tsc.h>
 
+#include "irqchip.h"
 #include "shadow.h"
 
 const struct umbra_x86_backend *umbra_backend;
@@ -49,7 +50,6 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 	case KVM_CAP_SET_TSS_ADDR:
 	case KVM_CAP_SET_IDENTITY_MAP_ADDR:
 	case KVM_CAP_NOP_IO_DELAY:
-	case KVM_CAP_MP_STATE:
 	case KVM_CAP_VCPU_EVENTS:
 	case KVM_CAP_DEBUGREGS:
 	case KVM_CAP_XSAVE:
@@ -57,8 +57,6 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 	case KVM_CAP_MMU_SHADOW_CACHE_CONTROL:
 	case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
 		return 1;
-	case KVM_CAP_IRQ_ROUTING:
-		return 4096;
 	case KVM_CAP_SYNC_REGS:
 		return KVM_SYNC_X86_VALID_FIELDS;
 	case KVM_CAP_XSAVE2:
@@ -73,7 +71,7 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 	case KVM_CAP_XCRS:
 		return boot_cpu_has(X86_FEATURE_OSXSAVE);
 	default:
-		return 0;
+		return umbra_irqchip_check_extension(ext);
 	}
 }
 
@@ -104,9 +102,24 @@ static long set_addr(struct umbra_vm *vm, u64 *slot, u64 addr, u64 limit)
 	return 0;
 }
 
+/* -EINVAL for a capability that is not enabled this way, and for flags. */
+static long enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap __user *argp)
+{
+	struct kvm_enable_cap cap;
+	long r;
+
+	if (copy_from_user(&cap, argp, sizeof(cap)))
+		return -EFAULT;
+	if (cap.flags)
+		return -EINVAL;
+	r = umbra_irqchip_enable_cap(vm, &cap);
+	return r == -ENOTTY ? -EINVAL : r;
+}
+
 long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long arg)
 {
 	u64 addr;
+	long r;
 
 	switch (cmd) {
 	case KVM_SET_TSS_ADDR:
@@ -118,16 +131,16 @@ long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long ar
 		if (vm->nr_vcpus)
 			return -EINVAL;
 		return set_addr(vm, &vm->arch.identity_map_addr, addr, SZ_4G - PAGE_SIZE);
-	case KVM_SET_GSI_ROUTING:
-		/* Nothing that a route could lead to. */
-		return -EINVAL;
 	case KVM_SET_NR_MMU_PAGES:
 		if (arg < UMBRA_SHADOW_MIN)
 			return -EINVAL;
 		WRITE_ONCE(vm->mmu.arch.max_shadow, arg);
 		return 0;
+	case KVM_ENABLE_CAP:
+		return enable_cap(vm, (void __user *)arg);
 	default:
-		return umbra_clock_vm_ioctl(vm, cmd, (void __user *)arg);
+		r = umbra_clock_vm_ioctl(vm, cmd, (void __user *)arg);
+		return r == -ENOTTY ? umbra_irqchip_vm_ioctl(vm, cmd, arg) : r;
 	}
 }
 
@@ -148,7 +161,7 @@ long umbra_arch_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd,
 	static long (*const handlers[])(struct umbra_vcpu *vcpu, unsigned int cmd,
 					void __user *argp) = {
 		umbra_regs_ioctl, umbra_fpu_ioctl, umbra_msr_ioctl, umbra_cpuid_ioctl,
-		umbra_event_ioctl, umbra_mce_ioctl,
+		umbra_event_ioctl, umbra_mce_ioctl, umbra_irqchip_vcpu_ioctl,
 	};
 	unsigned int i;
 
@@ -174,8 +187,14 @@ int umbra_arch_vm_init(struct umbra_vm *vm)
 	return 0;
 }
 
+void umbra_arch_vm_stop(struct umbra_vm *vm)
+{
+	umbra_irqchip_stop(vm);
+}
+
 void umbra_arch_vm_destroy(struct umbra_vm *vm)
 {
+	umbra_irqchip_destroy(vm);
 }
 
 /* A segment as #INIT leaves it (APM volume 2, table 14-1). */
@@ -216,18 +235,20 @@ static u32 reset_rdx(struct umbra_vcpu *vcpu)
 }
 
 /**
- * umbra_x86_reset() - the state after #INIT
+ * umbra_x86_reset() - the state after RESET, or after #INIT (APM volume 2, table 14-1)
  * @vcpu: the vCPU
+ * @init: INIT, which leaves caching, the FPU and most MSRs as they are
  */
-void umbra_x86_reset(struct umbra_vcpu *vcpu)
+void umbra_x86_reset(struct umbra_vcpu *vcpu, bool init)
 {
+	const u64 caching = X86_CR0_CD | X86_CR0_NW;
 	struct umbra_arch_vcpu *arch = &vcpu->arch;
 
 	memset(arch->regs, 0, sizeof(arch->regs));
 	arch->regs[UMBRA_RDX] = reset_rdx(vcpu);
 	arch->rip = 0xfff0;
 	arch->rflags = X86_EFLAGS_FIXED;
-	arch->cr0 = X86_CR0_CD | X86_CR0_NW | X86_CR0_ET;
+	arch->cr0 = X86_CR0_ET | (init ? arch->cr0 & caching : caching);
 	arch->cr2 = 0;
 	arch->cr3 = 0;
 	arch->cr4 = 0;
@@ -244,11 +265,15 @@ void umbra_x86_reset(struct umbra_vcpu *vcpu)
 	arch->triple_fault = false;
 	memset(&arch->io, 0, sizeof(arch->io));
 	umbra_shadow_changed(vcpu);
-	umbra_fpu_reset(vcpu);
-	umbra_msr_reset(vcpu);
-	umbra_backend->reset(vcpu);
+	if (!init) {
+		umbra_fpu_reset(vcpu);
+		umbra_msr_reset(vcpu);
+	}
+	umbra_backend->reset(vcpu, init);
 	reset_segments(vcpu);
 	umbra_cpuid_update(vcpu);
+	if (umbra_has_lapic(vcpu))
+		umbra_lapic_reset(vcpu, init);
 }
 
 int umbra_arch_vcpu_init(struct umbra_vcpu *vcpu)
@@ -267,11 +292,22 @@ int umbra_arch_vcpu_init(struct umbra_vcpu *vcpu)
 	err = umbra_backend->vcpu_init(vcpu);
 	if (err)
 		goto free_shadow;
+	if (vcpu->vm->arch.irqchip) {
+		err = umbra_lapic_create(vcpu);
+		if (err)
+			goto free_backend;
+	}
+	rcuwait_init(&vcpu->arch.wait);
+	vcpu->arch.extint = -1;
+	vcpu->arch.mp_state = umbra_has_lapic(vcpu) && vcpu->id != vcpu->vm->arch.boot_cpu ?
+		KVM_MP_STATE_UNINITIALIZED : KVM_MP_STATE_RUNNABLE;
 	vcpu->arch.tsc_offset = vcpu->vm->arch.tsc_offset;
 	umbra_cpuid_limits(vcpu);
-	umbra_x86_reset(vcpu);
+	umbra_x86_reset(vcpu, false);
 	return 0;
 
+free_backend:
+	umbra_backend->vcpu_destroy(vcpu);
 free_shadow:
 	umbra_shadow_vcpu_destroy(vcpu);
 free_emul:
@@ -283,6 +319,7 @@ free_fpu:
 
 void umbra_arch_vcpu_destroy(struct umbra_vcpu *vcpu)
 {
+	umbra_lapic_destroy(vcpu);
 	umbra_backend->vcpu_destroy(vcpu);
 	umbra_shadow_vcpu_destroy(vcpu);
 	umbra_emul_vcpu_destroy(vcpu);

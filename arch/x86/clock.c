@@ -127,24 +127,24 @@ static long set_clock(struct umbra_vm *vm, const struct kvm_clock_data *data)
 /* The first moment of the clock, in real time: three words behind a version. */
 static void write_wall_clock(struct umbra_vcpu *vcpu)
 {
-	struct umbra_mmu *mmu = &vcpu->vm->mmu;
 	gpa_t gpa = READ_ONCE(vcpu->vm->arch.wall_clock);
 	struct pvclock_wall_clock wall = {};
 	struct timespec64 start;
 
-	if (!gpa || umbra_guest_read(mmu, gpa, &wall.version, sizeof(wall.version)))
+	if (!gpa ||
+	    umbra_guest_read(&vcpu->vm->mmu, gpa, &wall.version, sizeof(wall.version)))
 		return;
 	wall.version |= 1;
-	if (umbra_guest_write(mmu, gpa, &wall.version, sizeof(wall.version)))
+	if (umbra_guest_write(&vcpu->mmu, gpa, &wall.version, sizeof(wall.version)))
 		return;
 	start = ns_to_timespec64(ktime_get_real_ns() - clock_now(vcpu->vm));
 	wall.sec = start.tv_sec;
 	wall.nsec = start.tv_nsec;
 	smp_wmb();	/* a reader that sees new words sees the odd version */
-	umbra_guest_write(mmu, gpa, &wall, sizeof(wall));
+	umbra_guest_write(&vcpu->mmu, gpa, &wall, sizeof(wall));
 	smp_wmb();	/* ... and all of them with the even one */
 	wall.version++;
-	umbra_guest_write(mmu, gpa, &wall.version, sizeof(wall.version));
+	umbra_guest_write(&vcpu->mmu, gpa, &wall.version, sizeof(wall.version));
 }
 
 static void fill_time(struct umbra_vcpu *vcpu, struct pvclock_vcpu_time_info *time)
@@ -169,23 +169,22 @@ static void fill_time(struct umbra_vcpu *vcpu, struct pvclock_vcpu_time_info *ti
 /* Other vCPUs may be reading, so the version is odd meanwhile. */
 static void write_time(struct umbra_vcpu *vcpu)
 {
-	struct umbra_mmu *mmu = &vcpu->vm->mmu;
 	gpa_t gpa = vcpu->arch.clock.system_time & ~SYSTEM_TIME_ENABLE;
 	struct pvclock_vcpu_time_info time;
 
 	if (!(vcpu->arch.clock.system_time & SYSTEM_TIME_ENABLE))
 		return;
-	if (umbra_guest_read(mmu, gpa, &time, sizeof(time)))
+	if (umbra_guest_read(&vcpu->vm->mmu, gpa, &time, sizeof(time)))
 		return;
 	time.version |= 1;
-	if (umbra_guest_write(mmu, gpa, &time.version, sizeof(time.version)))
+	if (umbra_guest_write(&vcpu->mmu, gpa, &time.version, sizeof(time.version)))
 		return;
 	fill_time(vcpu, &time);
 	smp_wmb();	/* as in write_wall_clock() */
-	umbra_guest_write(mmu, gpa, &time, sizeof(time));
+	umbra_guest_write(&vcpu->mmu, gpa, &time, sizeof(time));
 	smp_wmb();	/* as in write_wall_clock() */
 	time.version++;
-	umbra_guest_write(mmu, gpa, &time.version, sizeof(time.version));
+	umbra_guest_write(&vcpu->mmu, gpa, &time.version, sizeof(time.version));
 }
 
 /**

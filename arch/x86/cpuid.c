@@ -55,6 +55,9 @@
 #define OSXSAVE		BIT(27)	/* leaf 1 ECX */
 #define OSPKE		BIT(4)	/* leaf 7 ECX */
 #define LEAF1_APIC	BIT(9)	/* leaf 1 EDX */
+/* Leaf 1 ECX: emulated; the latter is told by a capability instead of the list. */
+#define X2APIC		F(X2APIC)
+#define TSC_DEADLINE	F(TSC_DEADLINE_TIMER)
 
 /* What the kernel uses of one word of CPUID. */
 static u32 host_word(unsigned int word)
@@ -162,7 +165,7 @@ static int add_basic(struct cpuid_out *out)
 		return -E2BIG;
 	/* APIC id, count of logical CPUs: userspace's to say. */
 	e->ebx &= 0xff00;
-	e->ecx = host_word(WORD(XMM3)) & OFFER_1_ECX;
+	e->ecx = (host_word(WORD(XMM3)) & OFFER_1_ECX) | X2APIC;
 	e->edx = host_word(WORD(FPU)) & OFFER_1_EDX;
 	if (!boot_cpu_has(X86_FEATURE_OSXSAVE))
 		e->ecx &= ~(F(XSAVE) | F(AVX) | F(FMA) | F(F16C));
@@ -446,6 +449,8 @@ void umbra_cpuid_limits(struct umbra_vcpu *vcpu)
 	limits->efer = efer_limit(vcpu);
 	limits->xcr0 = limits->xsave ? xcr0_limit(vcpu) : 0;
 	limits->gpa_rsvd = GENMASK_ULL(63, guest_phys_bits(vcpu));
+	limits->x2apic = guest_has(vcpu, 1, ECX, X2APIC);
+	limits->tsc_deadline = guest_has(vcpu, 1, ECX, TSC_DEADLINE);
 	limits->page1g = BOTH(vcpu, 0x80000001, EDX, GBPAGES);
 	limits->tsc_aux = BOTH(vcpu, 0x80000001, EDX, RDTSCP) ||
 			  BOTH(vcpu, 7, ECX, RDPID);

@@ -12,6 +12,7 @@
 #include <asm/msr-index.h>
 
 #include "emul.h"
+#include "irqchip.h"
 #include "shadow.h"
 
 static struct umbra_x86_emul *ctx_of(struct umbra_emul *e)
@@ -153,7 +154,7 @@ static int write_phys(struct umbra_emul *e, gpa_t gpa, const void *val,
 	struct umbra_vcpu *vcpu = vcpu_of(e);
 
 	if (is_memory(vcpu, gpa, UMBRA_ACCESS_WRITE))
-		return umbra_guest_write(&vcpu->vm->mmu, gpa, val, bytes) ?
+		return umbra_guest_write(&vcpu->mmu, gpa, val, bytes) ?
 		       host_gone(e) : UMBRA_EMUL_OK;
 	return mmio_pieces(vcpu, gpa, (void *)val, bytes, true);
 }
@@ -262,10 +263,17 @@ static int cmpxchg16_hva(void __user *hva, const u64 *old, const u64 *new)
 	return err ?: !equal;
 }
 
-static int cmpxchg_hva(void __user *hva, const void *old, const void *new,
-		       unsigned int bytes)
+struct exchange {
+	const void *old, *new;
+	unsigned int bytes;
+};
+
+static int cmpxchg_hva(void __user *hva, void *arg)
 {
-	switch (bytes) {
+	const struct exchange *x = arg;
+	const void *old = x->old, *new = x->new;
+
+	switch (x->bytes) {
 	case 1:
 		return CMPXCHG_USER(u8, hva, old, new);
 	case 2:
@@ -285,6 +293,7 @@ static int cmpxchg_hva(void __user *hva, const void *old, const void *new,
 static int em_exchange(struct umbra_emul *e, u64 gva, const void *old, const void *new,
 		       unsigned int bytes)
 {
+	struct exchange exchange = { old, new, bytes };
 	struct umbra_vcpu *vcpu = vcpu_of(e);
 	struct umbra_memslot *slot;
 	unsigned int first;
@@ -296,16 +305,12 @@ static int em_exchange(struct umbra_emul *e, u64 gva, const void *old, const voi
 	slot = umbra_memslots_find(umbra_mmu_slots(&vcpu->vm->mmu), gpa[0] >> PAGE_SHIFT);
 	if (first != bytes || !slot || umbra_slot_readonly(slot))
 		return em_write(e, gva, new, bytes, UMBRA_ACCESS_WRITE);
-	r = cmpxchg_hva((void __user *)umbra_slot_hva(slot, gpa[0] >> PAGE_SHIFT) +
-			offset_in_page(gpa[0]), old, new, bytes);
+	r = umbra_guest_update(&vcpu->mmu, slot, gpa[0], bytes, cmpxchg_hva, &exchange);
 	if (r == -EFAULT)
 		return host_gone(e);
 	if (r < 0)
 		return UMBRA_EMUL_UNHANDLEABLE;
-	if (r)
-		return UMBRA_EMUL_RETRY;
-	umbra_guest_written(&vcpu->vm->mmu, slot, gpa[0], bytes);
-	return UMBRA_EMUL_OK;
+	return r ? UMBRA_EMUL_RETRY : UMBRA_EMUL_OK;
 }
 
 static int em_pio_in(struct umbra_emul *e, u16 port, void *val, unsigned int bytes,
@@ -639,9 +644,7 @@ static int emul_done(struct umbra_x86_emul *ctx)
 	if (r || !vcpu->arch.halted)
 		return r;
 	vcpu->arch.halted = false;
-	vcpu->stat.halt_exits++;
-	vcpu->run->exit_reason = KVM_EXIT_HLT;
-	return UMBRA_RUN_USER;
+	return umbra_halt(vcpu);
 }
 
 /* Decode and execute once; what was decoded before an exit is still good. */

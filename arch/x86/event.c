@@ -10,7 +10,7 @@
  */
 #include <linux/uaccess.h>
 
-#include "x86.h"
+#include "irqchip.h"
 
 #define VECTOR_DE	0
 #define VECTOR_DB	1
@@ -84,25 +84,36 @@ void umbra_queue_page_fault(struct umbra_vcpu *vcpu, u64 address, u32 error)
 }
 
 /**
- * umbra_irq_window() - would the guest take an interrupt now?
+ * umbra_irq_window() - would the guest take an interrupt of userspace's now?
  * @vcpu: the vCPU
  */
 bool umbra_irq_window(struct umbra_vcpu *vcpu)
 {
 	const struct umbra_arch_vcpu *arch = &vcpu->arch;
 
+	if (arch->lapic && !umbra_irq_userspace_extint(vcpu))
+		return false;
 	return arch->irq < 0 && arch->event.kind == UMBRA_EVENT_NONE &&
 	       (arch->rflags & X86_EFLAGS_IF) && !umbra_backend->int_shadow(vcpu);
 }
 
-/* -EINVAL for a vector that does not exist, -EEXIST while one waits. */
+/*
+ * -EINVAL for a vector that does not exist, -EEXIST while one waits, -ENXIO where the PIC
+ * is in the kernel. With a local APIC in the kernel it goes by LINT0.
+ */
 static long interrupt(struct umbra_vcpu *vcpu, u32 irq)
 {
+	int *slot = vcpu->arch.lapic ? &vcpu->arch.extint : &vcpu->arch.irq;
+
 	if (irq > 255)
 		return -EINVAL;
-	if (vcpu->arch.irq >= 0)
+	if (umbra_irqchip_full(vcpu->vm))
+		return -ENXIO;
+	if (*slot >= 0)
 		return -EEXIST;
-	vcpu->arch.irq = irq;
+	*slot = irq;
+	if (vcpu->arch.lapic)
+		set_bit(UMBRA_REQ_IRQ, &vcpu->arch.requests);
 	return 0;
 }
 
@@ -166,14 +177,8 @@ long umbra_set_events(struct umbra_vcpu *vcpu, const struct kvm_vcpu_events *ev)
 	return 0;
 }
 
-/* Without a local APIC in the kernel nobody but userspace holds a vCPU back. */
-static long set_mp_state(const struct kvm_mp_state *state)
-{
-	return state->mp_state == KVM_MP_STATE_RUNNABLE ? 0 : -EINVAL;
-}
-
 /**
- * umbra_event_ioctl() - KVM_INTERRUPT, KVM_NMI, KVM_GET/SET_VCPU_EVENTS, MP_STATE
+ * umbra_event_ioctl() - KVM_INTERRUPT, KVM_NMI, KVM_GET/SET_VCPU_EVENTS
  * @vcpu: the vCPU; its mutex is held
  * @cmd: the ioctl
  * @argp: its argument
@@ -182,7 +187,6 @@ static long set_mp_state(const struct kvm_mp_state *state)
  */
 long umbra_event_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp)
 {
-	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_RUNNABLE };
 	struct kvm_vcpu_events ev;
 	struct kvm_interrupt irq;
 
@@ -202,12 +206,6 @@ long umbra_event_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *a
 		if (copy_from_user(&ev, argp, sizeof(ev)))
 			return -EFAULT;
 		return umbra_set_events(vcpu, &ev);
-	case KVM_GET_MP_STATE:
-		return copy_to_user(argp, &state, sizeof(state)) ? -EFAULT : 0;
-	case KVM_SET_MP_STATE:
-		if (copy_from_user(&state, argp, sizeof(state)))
-			return -EFAULT;
-		return set_mp_state(&state);
 	default:
 		return -ENOTTY;
 	}

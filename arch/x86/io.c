@@ -20,7 +20,7 @@
  */
 #include <linux/string.h>
 
-#include "x86.h"
+#include "irqchip.h"
 
 /* An exit for @count items in pio_data, from the @pos-th on. */
 static int exit_pio(struct umbra_vcpu *vcpu, bool in, unsigned int pos, unsigned int count)
@@ -54,6 +54,28 @@ static int exit_mmio(struct umbra_vcpu *vcpu, const struct umbra_x86_mmio *note,
 	return UMBRA_RUN_USER;
 }
 
+/* Writing 4 bytes clears the upper half of RAX; fewer leave the rest alone. */
+static void set_rax(struct umbra_vcpu *vcpu, const void *val, u8 size)
+{
+	u64 *rax = &vcpu->arch.regs[UMBRA_RAX];
+
+	if (size == 4)
+		*rax = 0;
+	memcpy(rax, val, size);
+}
+
+/* Is it a port of a device in the kernel? Then it is done. */
+static bool kernel_port(struct umbra_vcpu *vcpu, u16 port, u8 size, bool in)
+{
+	u32 val = vcpu->arch.regs[UMBRA_RAX];
+
+	if (!umbra_irqchip_pio(vcpu, port, &val, size, in))
+		return false;
+	if (in)
+		set_rax(vcpu, &val, size);
+	return true;
+}
+
 /**
  * umbra_io_port() - IN or OUT of one item
  * @vcpu: the vCPU; may be in the inner section
@@ -62,13 +84,17 @@ static int exit_mmio(struct umbra_vcpu *vcpu, const struct umbra_x86_mmio *note,
  * @in: direction
  * @next_rip: behind the instruction
  *
- * Return: UMBRA_RUN_USER; UMBRA_RUN_AGAIN when the kernel took what was written.
+ * Return: UMBRA_RUN_USER; UMBRA_RUN_AGAIN when the kernel has answered, or taken it.
  */
 int umbra_io_port(struct umbra_vcpu *vcpu, u16 port, u8 size, bool in, u64 next_rip)
 {
 	struct umbra_arch_vcpu *arch = &vcpu->arch;
 	struct umbra_x86_io *io = &arch->io;
 
+	if (unlikely(umbra_irqchip_full(vcpu->vm)) && kernel_port(vcpu, port, size, in)) {
+		umbra_advance(vcpu, next_rip);
+		return UMBRA_RUN_AGAIN;
+	}
 	io->port = port;
 	io->size = size;
 	if (in) {
@@ -85,17 +111,13 @@ int umbra_io_port(struct umbra_vcpu *vcpu, u16 port, u8 size, bool in, u64 next_
 	return exit_pio(vcpu, in, 0, 1);
 }
 
-/* Writing 4 bytes clears the upper half of RAX; fewer leave the rest alone. */
 static void complete_in(struct umbra_vcpu *vcpu)
 {
 	struct umbra_x86_io *io = &vcpu->arch.io;
-	u64 *rax = &vcpu->arch.regs[UMBRA_RAX];
 
 	if (vcpu->arch.rip != io->rip)
 		return;
-	if (io->size == 4)
-		*rax = 0;
-	memcpy(rax, vcpu->pio_data, io->size);
+	set_rax(vcpu, vcpu->pio_data, io->size);
 	umbra_advance(vcpu, io->next_rip);
 }
 
@@ -297,6 +319,8 @@ int umbra_io_mmio_read(struct umbra_vcpu *vcpu, gpa_t gpa, void *val, unsigned i
 	struct umbra_x86_io *io = &vcpu->arch.io;
 	struct umbra_x86_mmio *note = &io->reads[io->read_pos];
 
+	if (umbra_has_lapic(vcpu) && umbra_irqchip_mmio(vcpu, gpa, val, len, false))
+		return UMBRA_EMUL_OK;
 	if (io->read_pos < io->nr_reads && note->gpa == gpa && note->len == len) {
 		memcpy(val, note->data, len);
 		io->read_pos++;
@@ -328,6 +352,8 @@ int umbra_io_mmio_write(struct umbra_vcpu *vcpu, gpa_t gpa, const void *val,
 	struct umbra_x86_io *io = &vcpu->arch.io;
 	struct umbra_x86_mmio *note;
 
+	if (umbra_has_lapic(vcpu) && umbra_irqchip_mmio(vcpu, gpa, (void *)val, len, true))
+		return UMBRA_EMUL_OK;
 	if (io->nr_writes >= UMBRA_MMIO_NOTES || io->out_count)
 		return io->writes_done || io->out_done ? UMBRA_EMUL_IO_NEEDED :
 							 UMBRA_EMUL_UNHANDLEABLE;
@@ -353,6 +379,8 @@ int umbra_io_pio_in(struct umbra_vcpu *vcpu, u16 port, void *val, unsigned int s
 {
 	struct umbra_x86_io *io = &vcpu->arch.io;
 
+	if (umbra_irqchip_full(vcpu->vm) && umbra_irqchip_pio(vcpu, port, val, size, true))
+		return UMBRA_EMUL_OK;
 	if (io->in_pos < io->in_count && io->port == port && io->size == size) {
 		memcpy(val, vcpu->pio_data + io->in_pos * size, size);
 		io->in_pos++;
@@ -385,6 +413,9 @@ int umbra_io_pio_out(struct umbra_vcpu *vcpu, u16 port, const void *val,
 {
 	struct umbra_x86_io *io = &vcpu->arch.io;
 
+	if (umbra_irqchip_full(vcpu->vm) &&
+	    umbra_irqchip_pio(vcpu, port, (void *)val, size, false))
+		return UMBRA_EMUL_OK;
 	if (io->out_count && (io->port != port || io->size != size ||
 			      io->out_count >= PAGE_SIZE / size))
 		return UMBRA_EMUL_IO_NEEDED;

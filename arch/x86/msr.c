@@ -17,7 +17,7 @@
 #include <asm/mtrr.h>
 #include <asm/tsc.h>
 
-#include "x86.h"
+#include "irqchip.h"
 
 /* Fixed ranges, write combining, and the number of variable ranges. */
 #define MTRRCAP	(0x500 | UMBRA_MTRR_VARIABLE)
@@ -35,8 +35,9 @@ static const u32 msr_list[] = {
 	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
 	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_KERNEL_GS_BASE,
 	MSR_FS_BASE, MSR_GS_BASE, MSR_EFER, MSR_IA32_TSC, MSR_IA32_TSC_ADJUST,
-	MSR_TSC_AUX, MSR_IA32_CR_PAT, MSR_IA32_APICBASE, MSR_IA32_MISC_ENABLE,
-	MSR_IA32_SPEC_CTRL, MSR_IA32_MCG_STATUS, MSR_IA32_MCG_CTL, MSR_MTRRcap, MSR_MTRRdefType,
+	MSR_TSC_AUX, MSR_IA32_CR_PAT, MSR_IA32_APICBASE, MSR_IA32_TSC_DEADLINE,
+	MSR_IA32_MISC_ENABLE, MSR_IA32_SPEC_CTRL, MSR_IA32_MCG_STATUS, MSR_IA32_MCG_CTL,
+	MSR_MTRRcap, MSR_MTRRdefType,
 	MSR_MTRRfix64K_00000, MSR_MTRRfix16K_80000, MSR_MTRRfix16K_A0000,
 	MSR_MTRRfix4K_C0000, MSR_MTRRfix4K_C8000, MSR_MTRRfix4K_D0000,
 	MSR_MTRRfix4K_D8000, MSR_MTRRfix4K_E0000, MSR_MTRRfix4K_E8000,
@@ -122,6 +123,7 @@ static void set_tsc(struct umbra_vcpu *vcpu, u64 val, bool host)
 	vcpu->arch.tsc_offset += delta;
 	umbra_backend->sync_tsc(vcpu);
 	umbra_clock_changed(vcpu);
+	umbra_lapic_tsc_changed(vcpu);
 }
 
 static void set_tsc_adjust(struct umbra_vcpu *vcpu, u64 val, bool host)
@@ -130,6 +132,7 @@ static void set_tsc_adjust(struct umbra_vcpu *vcpu, u64 val, bool host)
 		vcpu->arch.tsc_offset += val - vcpu->arch.msr_tsc_adjust;
 		umbra_backend->sync_tsc(vcpu);
 		umbra_clock_changed(vcpu);
+		umbra_lapic_tsc_changed(vcpu);
 	}
 	vcpu->arch.msr_tsc_adjust = val;
 }
@@ -180,6 +183,11 @@ int umbra_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val, bool host)
 		return host || arch->limits.tsc_aux ? 0 : -EINVAL;
 	case MSR_IA32_APICBASE:
 		*val = arch->apic_base;
+		return 0;
+	case UMBRA_X2APIC_MSR ... UMBRA_X2APIC_MSR_LAST:
+		return umbra_x2apic_get_msr(vcpu, index, val);
+	case MSR_IA32_TSC_DEADLINE:
+		*val = umbra_lapic_get_deadline(vcpu);
 		return 0;
 	case MSR_IA32_MISC_ENABLE:
 		*val = arch->msr_misc_enable;
@@ -310,10 +318,11 @@ int umbra_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 val, bool host)
 		/* Read-only, but part of what a restore gives back. */
 		return host && val == MTRRCAP ? 0 : -EINVAL;
 	case MSR_IA32_APICBASE:
-		if (val & arch->limits.gpa_rsvd)
-			return -EINVAL;
-		arch->apic_base = val;
-		umbra_cpuid_update(vcpu);
+		return umbra_lapic_set_base(vcpu, val, host);
+	case UMBRA_X2APIC_MSR ... UMBRA_X2APIC_MSR_LAST:
+		return umbra_x2apic_set_msr(vcpu, index, val);
+	case MSR_IA32_TSC_DEADLINE:
+		umbra_lapic_set_deadline(vcpu, val);
 		return 0;
 	case MSR_IA32_MISC_ENABLE:
 		arch->msr_misc_enable = val;
@@ -365,7 +374,7 @@ void umbra_msr_reset(struct umbra_vcpu *vcpu)
 	struct umbra_arch_vcpu *arch = &vcpu->arch;
 
 	arch->apic_base = APIC_DEFAULT_PHYS_BASE | MSR_IA32_APICBASE_ENABLE |
-			  (vcpu->id ? 0 : MSR_IA32_APICBASE_BSP);
+			  (vcpu->id == vcpu->vm->arch.boot_cpu ? MSR_IA32_APICBASE_BSP : 0);
 	arch->msr_pat = 0x0007040600070406ULL;
 	arch->msr_misc_enable = MSR_IA32_MISC_ENABLE_FAST_STRING;
 	arch->msr_patch_level = 0x01000065;

@@ -11,6 +11,7 @@
 #include <linux/uaccess.h>
 #include <asm/fpu/types.h>
 
+#include "irqchip.h"
 #include "shadow.h"
 #include "walk.h"
 
@@ -84,6 +85,20 @@ static int set_cr4(struct umbra_vcpu *vcpu, u64 cr4)
 	return 0;
 }
 
+/* The task priority is the local APIC's, where the kernel has it. */
+u64 umbra_get_cr8(const struct umbra_vcpu *vcpu)
+{
+	return umbra_has_lapic(vcpu) ? umbra_lapic_cr8(vcpu) : vcpu->arch.cr8;
+}
+
+static void set_cr8(struct umbra_vcpu *vcpu, u64 cr8)
+{
+	if (umbra_has_lapic(vcpu))
+		umbra_lapic_set_cr8(vcpu, cr8);
+	else
+		vcpu->arch.cr8 = cr8;
+}
+
 /**
  * umbra_set_cr() - MOV to a control register
  * @vcpu: the vCPU
@@ -115,7 +130,7 @@ int umbra_set_cr(struct umbra_vcpu *vcpu, unsigned int nr, u64 val)
 	case 8:
 		if (val > 15)
 			return -EINVAL;
-		vcpu->arch.cr8 = val;
+		set_cr8(vcpu, val);
 		return 0;
 	default:
 		return -EINVAL;
@@ -152,7 +167,7 @@ int umbra_get_cr(struct umbra_vcpu *vcpu, unsigned int nr, u64 *val)
 		*val = arch->cr4;
 		return 0;
 	case 8:
-		*val = arch->cr8;
+		*val = umbra_get_cr8(vcpu);
 		return 0;
 	default:
 		return -EINVAL;
@@ -309,7 +324,7 @@ void umbra_get_sregs(struct umbra_vcpu *vcpu, struct kvm_sregs *s)
 	s->cr2 = arch->cr2;
 	s->cr3 = arch->cr3;
 	s->cr4 = arch->cr4;
-	s->cr8 = arch->cr8;
+	s->cr8 = umbra_get_cr8(vcpu);
 	s->efer = arch->efer;
 	s->apic_base = arch->apic_base;
 	if (arch->event.kind == UMBRA_EVENT_INTERRUPT)
@@ -326,8 +341,6 @@ static bool sregs_valid(const struct umbra_vcpu *vcpu, const struct kvm_sregs *s
 	if (!cr0_valid(s->cr0) || (s->cr4 & ~limits->cr4) || s->cr8 > 15 ||
 	    (s->efer & ~(limits->efer | EFER_LMA)))
 		return false;
-	if (s->apic_base & limits->gpa_rsvd)
-		return false;
 	if ((s->efer & EFER_LME) && (s->cr0 & X86_CR0_PG))
 		return (s->cr4 & X86_CR4_PAE) && (s->efer & EFER_LMA) &&
 		       !(s->cr3 & limits->gpa_rsvd) && !(s->cs.l && s->cs.db);
@@ -341,16 +354,15 @@ long umbra_set_sregs(struct umbra_vcpu *vcpu, const struct kvm_sregs *s)
 	const struct umbra_x86_backend *b = umbra_backend;
 	unsigned int irq;
 
-	if (!sregs_valid(vcpu, s))
+	if (!sregs_valid(vcpu, s) || umbra_lapic_set_base(vcpu, s->apic_base, true))
 		return -EINVAL;
 	arch->cr0 = (s->cr0 & CR0_BITS) | X86_CR0_ET;
 	arch->cr2 = s->cr2;
 	arch->cr3 = s->cr3;
 	arch->cr4 = s->cr4;
-	arch->cr8 = s->cr8;
+	set_cr8(vcpu, s->cr8);
 	vcpu->run->cr8 = s->cr8;
 	arch->efer = s->efer;
-	arch->apic_base = s->apic_base;
 	umbra_shadow_changed(vcpu);
 	b->sync_cr(vcpu);
 	b->flush(vcpu);

@@ -23,6 +23,7 @@
 #include <umbra/compat.h>
 #include <asm/fpu/api.h>
 
+#include "irqchip.h"
 #include "shadow.h"
 
 /*
@@ -39,8 +40,18 @@ static __always_inline bool event_waiting(struct umbra_vcpu *vcpu)
 {
 	const struct umbra_arch_vcpu *arch = &vcpu->arch;
 
-	return arch->event.kind | arch->nmi_pending | (arch->irq >= 0) |
-	       READ_ONCE(vcpu->run->request_interrupt_window);
+	return READ_ONCE(arch->requests) | arch->event.kind | arch->nmi_pending |
+	       (arch->irq >= 0) | READ_ONCE(vcpu->run->request_interrupt_window);
+}
+
+/* Inject what waits; false when something is to be served outside before. */
+static noinline bool deliver(struct umbra_vcpu *vcpu)
+{
+	if (umbra_irq_holds(vcpu))
+		return false;
+	umbra_nmi_pull(vcpu);
+	umbra_backend->inject(vcpu);
+	return true;
 }
 
 /* Userspace asked for the moment at which the guest takes interrupts, and it is now. */
@@ -68,8 +79,11 @@ static __always_inline bool enter_once(struct umbra_vcpu *vcpu)
 		local_irq_enable();
 		return false;
 	}
-	if (unlikely(event_waiting(vcpu)))
-		umbra_backend->inject(vcpu);
+	if (unlikely(event_waiting(vcpu)) && !deliver(vcpu)) {
+		umbra_vcpu_left_guest(&vcpu->mmu);
+		local_irq_enable();
+		return false;
+	}
 
 	vtime_account_guest_enter();
 	umbra_pkru_load(vcpu);
@@ -179,17 +193,20 @@ static int run_loop(struct umbra_vcpu *vcpu)
 			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			return 0;
 		}
-		if (umbra_shadowed(vcpu) && !umbra_shadow_root_good(vcpu)) {
+		if (unlikely(umbra_irq_holds(vcpu))) {
+			r = umbra_irq_outside(vcpu);
+		} else if (umbra_shadowed(vcpu) && !umbra_shadow_root_good(vcpu)) {
 			r = find_root(vcpu);
 			if (r < 0)
 				return r;
 			continue;
+		} else {
+			if (unlikely(READ_ONCE(vcpu->arch.clock.stale)))
+				umbra_clock_update(vcpu);
+			r = run_inner(vcpu);
+			if (r == UMBRA_RUN_SLOW)
+				r = umbra_backend->exit_slow(vcpu);
 		}
-		if (unlikely(READ_ONCE(vcpu->arch.clock.stale)))
-			umbra_clock_update(vcpu);
-		r = run_inner(vcpu);
-		if (r == UMBRA_RUN_SLOW)
-			r = umbra_backend->exit_slow(vcpu);
 		if (r == UMBRA_RUN_USER)
 			return 0;
 		if (r == -EINTR)
@@ -211,9 +228,10 @@ static void publish(struct umbra_vcpu *vcpu)
 	struct kvm_run *run = vcpu->run;
 
 	run->if_flag = !!(arch->rflags & X86_EFLAGS_IF);
-	run->cr8 = arch->cr8;
+	run->cr8 = umbra_get_cr8(vcpu);
 	run->apic_base = arch->apic_base;
-	run->ready_for_interrupt_injection = umbra_irq_window(vcpu);
+	run->ready_for_interrupt_injection = umbra_irqchip_full(vcpu->vm) ||
+					     umbra_irq_window(vcpu);
 	run->flags = 0;
 	umbra_sync_out(vcpu);
 }
@@ -234,12 +252,15 @@ static void publish(struct umbra_vcpu *vcpu)
 int umbra_arch_vcpu_run(struct umbra_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
-	u64 cr8 = READ_ONCE(run->cr8);
 	int r;
 
-	if (cr8 > 15)
-		return -EINVAL;
-	vcpu->arch.cr8 = cr8;
+	if (!umbra_has_lapic(vcpu)) {
+		u64 cr8 = READ_ONCE(run->cr8);
+
+		if (cr8 > 15)
+			return -EINVAL;
+		vcpu->arch.cr8 = cr8;
+	}
 	r = umbra_sync_in(vcpu);
 	if (r)
 		return r;

@@ -39,6 +39,7 @@ enum umbra_verdict {
 	UMBRA_RUN_SLOW,		/* the same exit needs the handler that may sleep */
 	UMBRA_RUN_USER,		/* KVM_RUN returns; run->exit_reason is set */
 	UMBRA_RUN_RAISED,	/* an exception was queued instead: enter the guest */
+	UMBRA_RUN_LEAVE,	/* leave the inner section; something holds the vCPU back */
 };
 
 /**
@@ -51,7 +52,8 @@ enum umbra_verdict {
  * @cpu_disable: give this CPU back; may be called with interrupts off
  * @vcpu_init: allocate, in reset state; 0 or -ENOMEM
  * @vcpu_destroy: free
- * @reset: hardware state as after #INIT; the shared registers are set already
+ * @reset: hardware state as after RESET; with @init as after #INIT, which leaves MSRs
+ *	alone. The shared registers are set already
  * @load: first thing in the inner section
  * @put: last thing in the inner section
  * @flush: drop the vCPU's translations at the next entry; interrupts are off
@@ -80,7 +82,7 @@ struct umbra_x86_backend {
 	void (*cpu_disable)(void);
 	int (*vcpu_init)(struct umbra_vcpu *vcpu);
 	void (*vcpu_destroy)(struct umbra_vcpu *vcpu);
-	void (*reset)(struct umbra_vcpu *vcpu);
+	void (*reset)(struct umbra_vcpu *vcpu, bool init);
 	void (*load)(struct umbra_vcpu *vcpu);
 	void (*put)(struct umbra_vcpu *vcpu);
 	void (*flush)(struct umbra_vcpu *vcpu);
@@ -112,7 +114,7 @@ extern const struct umbra_x86_backend umbra_svm_backend;
 
 /* arch.c: the backend of this host; valid between init and exit */
 extern const struct umbra_x86_backend *umbra_backend;
-void umbra_x86_reset(struct umbra_vcpu *vcpu);
+void umbra_x86_reset(struct umbra_vcpu *vcpu, bool init);
 
 /* hardware.c */
 DECLARE_PER_CPU(bool, umbra_cpu_on);
@@ -123,6 +125,7 @@ void umbra_hardware_exit(void);
 long umbra_regs_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
 int umbra_set_cr(struct umbra_vcpu *vcpu, unsigned int nr, u64 val);
 int umbra_get_cr(struct umbra_vcpu *vcpu, unsigned int nr, u64 *val);
+u64 umbra_get_cr8(const struct umbra_vcpu *vcpu);
 int umbra_get_dr(struct umbra_vcpu *vcpu, unsigned int nr, u64 *val);
 int umbra_set_dr(struct umbra_vcpu *vcpu, unsigned int nr, u64 val);
 int umbra_set_efer(struct umbra_vcpu *vcpu, u64 efer, bool host);

@@ -147,6 +147,7 @@ struct umbra_counters {
 #define UMBRA_HOOK_NO_RETRY	7 /* arg 1: ignore the invalidation sequence; 0: stop */
 #define UMBRA_HOOK_ALLOC_FAIL	8 /* arg n: fail the n-th allocation from now on */
 #define UMBRA_HOOK_REPAIR	9 /* make the accounts agree again after 4 or 5 */
+#define UMBRA_HOOK_SUSPEND	21 /* suspend and resume the last CPU online; else -EBUSY */
 
 /**
  * struct umbra_test_hook - put one fault into a VM (test builds only)

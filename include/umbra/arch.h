@@ -53,6 +53,8 @@ long umbra_arch_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd,
 			   unsigned long arg);
 
 int umbra_arch_vm_init(struct umbra_vm *vm);
+/* The VM is going down: what acts on vCPUs from outside ends, before they do. */
+void umbra_arch_vm_stop(struct umbra_vm *vm);
 void umbra_arch_vm_destroy(struct umbra_vm *vm);
 /* The MMU has its root; the vCPU enters the MMU's list afterwards. */
 int umbra_arch_vcpu_init(struct umbra_vcpu *vcpu);

@@ -7,6 +7,7 @@
 #define _UMBRA_COMPAT_H
 
 #include <linux/eventfd.h>
+#include <linux/hrtimer.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/syscore_ops.h>
@@ -96,6 +97,19 @@ static inline void umbra_eventfd_signal(struct eventfd_ctx *event)
 	eventfd_signal(event, 1);
 #else
 	eventfd_signal(event);
+#endif
+}
+
+/* Make a timer that is not running. */
+static inline void umbra_hrtimer_setup(struct hrtimer *timer,
+				       enum hrtimer_restart (*function)(struct hrtimer *),
+				       clockid_t clock, enum hrtimer_mode mode)
+{
+#ifdef UMBRA_HAVE_HRTIMER_SETUP
+	hrtimer_setup(timer, function, clock, mode);
+#else
+	hrtimer_init(timer, clock, mode);
+	timer->function = function;
 #endif
 }
 

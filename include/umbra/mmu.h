@@ -143,10 +143,12 @@ struct umbra_audit_run {
  *	the flush
  * @zap_slot: remove each mapping of a slot that is gone, flush, and unlink its
  *	page tables; slots_lock held; sleeps
- * @reap: free what was unlinked, after all walkers of it have left
+ * @reap: free what was unlinked, after all walkers of it have left; may be NULL
  * @zap_all: remove every mapping and flush; sleeps
- * @written: guest memory was written by this module, within one page; mmu->srcu held,
- *	does not sleep; may be NULL
+ * @writing: this module is about to write to guest memory, within one page; what was made
+ *	from those bytes is gone when it returns. mmu->lock held for writing; may be NULL,
+ *	and @written is then
+ * @written: it was written, in the same hold of the lock
  * @gfn_info: fill level, flags, pfn, spte and count; mmu->lock held for reading
  * @audit: check every entry; mmu->lock held for writing
  * @dump: print the tables; mmu->lock held for reading
@@ -174,7 +176,8 @@ struct umbra_mmu_ops {
 	void (*zap_slot)(struct umbra_mmu *mmu, struct umbra_memslot *slot);
 	void (*reap)(struct umbra_mmu *mmu);
 	void (*zap_all)(struct umbra_mmu *mmu);
-	void (*written)(struct umbra_mmu *mmu, gpa_t gpa, size_t len);
+	void (*writing)(struct umbra_mmu *mmu, gpa_t gpa, size_t len);
+	void (*written)(struct umbra_mmu_vcpu *mv, gpa_t gpa, size_t len);
 	void (*gfn_info)(struct umbra_mmu *mmu, struct umbra_gfn_info *info);
 	void (*audit)(struct umbra_audit_run *run);
 	void (*dump)(struct umbra_mmu *mmu, struct seq_file *m);
@@ -313,10 +316,9 @@ int umbra_dirty_log_clear(struct umbra_mmu *mmu, struct umbra_memslot *slot,
 
 /* mmu/guest_mem.c; mmu->srcu held, may sleep; mm is current->mm */
 int umbra_guest_read(struct umbra_mmu *mmu, gpa_t gpa, void *data, size_t len);
-int umbra_guest_write(struct umbra_mmu *mmu, gpa_t gpa, const void *data,
-		      size_t len);
-void umbra_guest_written(struct umbra_mmu *mmu, struct umbra_memslot *slot, gpa_t gpa,
-			 size_t len);
+int umbra_guest_write(struct umbra_mmu_vcpu *mv, gpa_t gpa, const void *data, size_t len);
+int umbra_guest_update(struct umbra_mmu_vcpu *mv, struct umbra_memslot *slot, gpa_t gpa,
+		       size_t len, int (*update)(void __user *to, void *arg), void *arg);
 
 /* mmu/audit.c */
 int umbra_audit(struct umbra_mmu *mmu, struct umbra_audit *out);

@@ -9,7 +9,7 @@
  * Invariants
  * - A shadow page that is not direct and not out of sync (shadow_sync.c) write-protects
  *   its guest table: no spte of any shadow page maps that gfn writable, and a write to it
- *   goes through shadow_written(), which drops the sptes that were made from it.
+ *   goes through shadow_writing(), which drops the sptes that were made from it.
  * - So a present spte of such a page translates as the guest's entry does, with no more
  *   permissions: A was set in it by the walk, and W is only there if D was.
  * - A present leaf is in the chain of its gfn and level, once; a present table entry
@@ -144,14 +144,20 @@ static inline bool shadow_maybe_unsync(struct umbra_mmu *mmu, const struct umbra
 	return READ_ONCE(mmu->arch.shadow->syncing);
 }
 
+/* For shadow_reclaim(), and that its guest table still is one. */
+static inline void shadow_use(struct umbra_sp *sp)
+{
+	sp->writes = 0;
+	sp->used = true;
+}
+
 /* Is @sp the shadow page for this use of the guest table? Then it is used now. */
 static inline bool shadow_is_page(struct umbra_mmu *mmu, struct umbra_sp *sp, gfn_t gfn,
 				  union umbra_sp_role role)
 {
 	if (sp->gfn != gfn || sp->role.word != role.word || sp->gen != mmu->arch.shadow->gen)
 		return false;
-	sp->writes = 0;
-	sp->used = true;
+	shadow_use(sp);
 	return true;
 }
 
@@ -225,9 +231,11 @@ bool shadow_unsync(struct umbra_mmu *mmu, gfn_t gfn);
 bool shadow_sync_below(struct umbra_vcpu *vcpu, struct umbra_sp *sp);
 bool shadow_sync_gfn(struct umbra_vcpu *vcpu, gfn_t gfn);
 void shadow_sync_root(struct umbra_vcpu *vcpu, struct umbra_sp *sp);
+void shadow_map_entry(struct umbra_vcpu *vcpu, struct umbra_sp *sp, unsigned int i);
 
 /* shadow_fault.c */
-void shadow_written(struct umbra_mmu *mmu, gpa_t gpa, size_t len);
+void shadow_writing(struct umbra_mmu *mmu, gpa_t gpa, size_t len);
+void shadow_written(struct umbra_mmu_vcpu *mv, gpa_t gpa, size_t len);
 
 /* shadow_map.c */
 bool shadow_prepared(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault);

@@ -3,11 +3,12 @@
  * What the guest does that the shadow pages must follow at once: its faults, and its writes
  * to tables that are in sync.
  *
- * A write to a table is emulated: the bytes first, then, with mmu->lock held for writing,
- * what was made from them is dropped. A fault that has read the old bytes either held the
- * lock before, and its entry goes, or reads the new ones under it.
+ * A write to a table is emulated, in one hold of mmu->lock for writing: what was made from
+ * the old bytes is dropped and flushed, then the bytes are written. A fault that has read
+ * the old ones either held the lock before, and its entry goes, or reads the new ones
+ * under it; and who sees the new ones finds nothing of the old.
  *
- * Locks: mmu->lock is taken inside.
+ * Locks: mmu->lock is taken inside, but for what the comments say.
  */
 #include "shadow.h"
 
@@ -116,8 +117,8 @@ static bool drop_written(struct umbra_mmu *mmu, struct umbra_sp *sp, unsigned in
 	return flush;
 }
 
-/* @written of struct umbra_mmu_ops */
-void shadow_written(struct umbra_mmu *mmu, gpa_t gpa, size_t len)
+/* @writing of struct umbra_mmu_ops */
+void shadow_writing(struct umbra_mmu *mmu, gpa_t gpa, size_t len)
 {
 	struct hlist_node *next;
 	struct umbra_sp *sp;
@@ -126,7 +127,6 @@ void shadow_written(struct umbra_mmu *mmu, gpa_t gpa, size_t len)
 
 	if (!mmu->arch.shadow)
 		return;
-	write_lock(&mmu->lock);
 	hlist_for_each_entry_safe(sp, next, shadow_chain(mmu, gpa >> PAGE_SHIFT), hash) {
 		if (sp->gfn != gpa >> PAGE_SHIFT || sp->role.direct)
 			continue;
@@ -138,7 +138,23 @@ void shadow_written(struct umbra_mmu *mmu, gpa_t gpa, size_t len)
 		shadow_free_pages(mmu, &doomed);
 	else if (flush)
 		umbra_mmu_flush(mmu);
-	write_unlock(&mmu->lock);
+}
+
+/* @written of struct umbra_mmu_ops: an entry of the last level is mapped ahead. */
+void shadow_written(struct umbra_mmu_vcpu *mv, gpa_t gpa, size_t len)
+{
+	struct umbra_sp *sp;
+
+	if (!mv->mmu->arch.shadow)
+		return;
+	shadow_for_each_page(mv->mmu, gpa >> PAGE_SHIFT, sp) {
+		unsigned int size = sp->role.top == 2 ? 4 : 8;
+		unsigned int i = offset_in_page(gpa) / size;
+
+		if (sp->role.level == UMBRA_LEVEL_4K && len == size && !(gpa % size) &&
+		    i / SHADOW_ENTRIES == sp->role.quadrant)
+			shadow_map_entry(mv_vcpu(mv), sp, i % SHADOW_ENTRIES);
+	}
 }
 
 /**

@@ -316,22 +316,48 @@ static void map_around(struct descent *d, u64 *sptep)
 }
 
 /*
+ * The entry of level 1 for the fault's address where nothing has to be made on the way.
+ * Tables above level 1 are in sync, so a link says what the guest's entry says now; and
+ * where the links end tells that the walk has read the same.
+ */
+static u64 *standing_leaf(struct descent *d)
+{
+	const struct umbra_walk *w = d->walk;
+	struct umbra_sp *sp = w->level == 1 ? root_part(d) : NULL;
+	u64 all = ~SPTE_NX, any = 0, spte;
+	union umbra_sp_role role;
+	int level;
+
+	if (!sp)
+		return NULL;
+	role = sp->role;
+	for (level = role.level; level > UMBRA_LEVEL_4K; level--) {
+		spte = READ_ONCE(sp->spt[shadow_index(d->gva, level)]);
+		if (!spte_is_table(spte, level))
+			return NULL;
+		shadow_use(sp);
+		sp = spte_sp(spte);
+		all &= w->entry[level - 1].gpte;
+		any |= w->entry[level - 1].gpte;
+	}
+	role.level = UMBRA_LEVEL_4K;
+	role.quadrant = w->top == 2 ? d->gva >> (PAGE_SHIFT + 9) & 1 : 0;
+	role.access &= umbra_gpte_access(d->vcpu, all | (any & SPTE_NX));
+	if (!shadow_is_page(d->mmu, sp, w->entry[0].gpa >> PAGE_SHIFT, role))
+		return NULL;
+	return &sp->spt[shadow_index(d->gva, UMBRA_LEVEL_4K)];
+}
+
+/*
  * What the hardware found and refused: a leaf for the fault's frame that the host lets be
  * written knows as much as the host's tables.
  */
-static bool mapped_page(const struct descent *d, struct umbra_host_page *page)
+static bool mapped_page(const struct descent *d, u64 *sptep,
+			struct umbra_host_page *page)
 {
-	const struct umbra_shadow_root *root = d->vcpu->arch.shadow->root;
-	struct umbra_sp *sp = root->sp[shadow_root_index(root, d->gva)];
-	u64 *sptep, spte = 0;
-	int level;
+	u64 spte = sptep ? READ_ONCE(*sptep) : 0;
 
-	for (level = root->role.level; sp; level--) {
-		sptep = &sp->spt[shadow_index(d->gva, level)];
-		spte = READ_ONCE(*sptep);
-		sp = spte_is_table(spte, level) ? spte_sp(spte) : NULL;
-	}
-	if (level || (~spte & (SPTE_P | SPTE_HOST_W | SPTE_PAGE)) ||
+	if ((~spte & (SPTE_P | SPTE_HOST_W | SPTE_PAGE)) ||
 	    umbra_rmap_head_of(sptep) != shadow_rmap(d->fault->slot, d->fault->gfn,
 						     UMBRA_LEVEL_4K))
 		return false;
@@ -340,14 +366,17 @@ static bool mapped_page(const struct descent *d, struct umbra_host_page *page)
 	return true;
 }
 
-/* The frame, from the fault or from the host's tables. Return: the host's level, or 0. */
-static int host_page(const struct descent *d, struct umbra_host_page *page)
+/*
+ * The frame, from the fault, from @sptep or from the host's tables. Return: the host's
+ * level, or 0.
+ */
+static int host_page(const struct descent *d, u64 *sptep, struct umbra_host_page *page)
 {
 	const struct umbra_fault *fault = d->fault;
 	const struct umbra_pfn *pfn = &fault->page;
 	int level;
 
-	if (umbra_pfn_is_error(pfn->pfn) && fault->present && mapped_page(d, page))
+	if (umbra_pfn_is_error(pfn->pfn) && mapped_page(d, sptep, page))
 		return UMBRA_LEVEL_4K;
 	level = umbra_hostpt_scan(d->mmu->mm, fault->hva, page, 1);
 	if (umbra_pfn_is_error(pfn->pfn))
@@ -368,6 +397,68 @@ static bool key_denies(const struct descent *d, unsigned int access)
 	       (arch->pkru >> (d->walk->pkey * 2) & 2);
 }
 
+/*
+ * What the leaf is to allow. A write that the walk has allowed to the supervisor and the
+ * entry does not: see the head of this file. False when it has to be emulated.
+ */
+static bool widen_access(const struct descent *d, unsigned int *access)
+{
+	unsigned long cr4 = d->vcpu->arch.cr4;
+
+	if (!d->fault->write ||
+	    ((*access & UMBRA_PERM_WRITE) && !key_denies(d, *access)))
+		return true;
+	if (*access & UMBRA_PERM_USER) {
+		/* AC and PKRU decide about each access: not for a mapping to do. */
+		if (cr4 & (X86_CR4_SMAP | X86_CR4_PKE))
+			return false;
+		if (cr4 & X86_CR4_SMEP)
+			*access &= ~UMBRA_PERM_EXEC;
+	}
+	*access = (*access | UMBRA_PERM_WRITE) & ~UMBRA_PERM_USER;
+	return true;
+}
+
+/*
+ * The entry to be made a leaf, and its level; NULL when the walk has to be made again,
+ * or a slot's maps.
+ */
+static u64 *place(struct descent *d, int host_level, int *level)
+{
+	u64 *sptep;
+
+	*level = goal_level(d, host_level);
+	sptep = descend(d, *level);
+	/* A table that is shadowed from now on may lie in the very frame to be mapped. */
+	if (sptep && *level > UMBRA_LEVEL_4K && goal_level(d, host_level) < *level) {
+		*level = goal_level(d, host_level);
+		sptep = descend(d, *level);
+	}
+	return sptep;
+}
+
+/* The leaf for the fault. */
+static u64 make_leaf(struct descent *d, const struct umbra_host_page *page, int level,
+		     unsigned int access)
+{
+	const struct umbra_fault *fault = d->fault;
+	bool known = !umbra_pfn_is_error(fault->page.pfn);
+	u64 spte;
+
+	if (fault->write && (access & UMBRA_PERM_WRITE) && page->writable &&
+	    level == UMBRA_LEVEL_4K && shadow_protects(d->mmu, fault->gfn) &&
+	    shadow_unsync(d->mmu, fault->gfn))
+		d->vcpu->mmu.stat.mmu_unsync++;
+	spte = shadow_make_leaf(d->mmu, fault->slot, fault->gfn,
+				page->pfn & ~(umbra_level_pages(level) - 1), level, access,
+				d->walk->pkey, page->writable, fault->write) | SPTE_A;
+	if (!known || fault->page.counted)
+		spte |= SPTE_PAGE;
+	if (known && fault->page.counted && d->mmu->policy == UMBRA_POLICY_PINNED)
+		spte |= SPTE_PINNED;
+	return spte;
+}
+
 /* @map and @map_exclusive of struct umbra_mmu_ops */
 int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 {
@@ -376,59 +467,36 @@ int shadow_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 		.vcpu = mv_vcpu(mv), .mmu = mv->mmu, .fault = fault, .walk = w,
 		.gva = to_shadow_fault(fault)->gva,
 	};
-	bool known = !umbra_pfn_is_error(fault->page.pfn), around;
+	int host_level, level = UMBRA_LEVEL_4K, ret;
 	unsigned int access = leaf_access(d.mmu, w);
+	bool known = !umbra_pfn_is_error(fault->page.pfn), around;
 	struct umbra_host_page page;
-	int host_level, level, ret;
-	u64 *sptep, spte;
+	u64 *sptep;
 
 	if (!shadow_cache_full(d.vcpu) || !fault->slot->maps)
 		return known ? UMBRA_FAULT_RETRY : UMBRA_FAULT_SLEEP;
 	if (!umbra_shadow_root_good(d.vcpu) || umbra_walk_changed(d.vcpu, w, w->level))
 		return UMBRA_FAULT_RETRY;
-	host_level = host_page(&d, &page);
+	sptep = standing_leaf(&d);
+	host_level = host_page(&d, sptep, &page);
 	if (!host_level)
 		return UMBRA_FAULT_SLEEP;
-	if (fault->write && (!(access & UMBRA_PERM_WRITE) || key_denies(&d, access))) {
-		/* AC and PKRU decide about each access: not for a mapping to do. */
-		if ((access & UMBRA_PERM_USER) &&
-		    (d.vcpu->arch.cr4 & (X86_CR4_SMAP | X86_CR4_PKE)))
-			return UMBRA_FAULT_EMULATE;
-		if ((access & UMBRA_PERM_USER) && (d.vcpu->arch.cr4 & X86_CR4_SMEP))
-			access &= ~UMBRA_PERM_EXEC;
-		access = (access | UMBRA_PERM_WRITE) & ~UMBRA_PERM_USER;
-	}
-
-	level = goal_level(&d, host_level);
-	sptep = descend(&d, level);
-	/* A table that is shadowed from now on may lie in the very frame to be mapped. */
-	if (sptep && level > UMBRA_LEVEL_4K && goal_level(&d, host_level) < level) {
-		level = goal_level(&d, host_level);
-		sptep = descend(&d, level);
-	}
-	if (!sptep) {
+	if (!widen_access(&d, &access))
+		return UMBRA_FAULT_EMULATE;
+	if (!sptep)
+		sptep = place(&d, host_level, &level);
+	if (sptep) {
+		/* Where the page is mapped and lacks a right, so are its neighbours. */
+		around = level == UMBRA_LEVEL_4K && !known &&
+			 !spte_is_mapped(READ_ONCE(*sptep));
+		ret = install(&d, sptep, level, make_leaf(&d, &page, level, access));
+		mv->stat.pf_fixed++;
+		if (around)
+			map_around(&d, sptep);
+	} else {
 		/* The slot of a table may lack its maps: a new one has none. */
 		ret = known ? UMBRA_FAULT_RETRY : UMBRA_FAULT_SLEEP;
-		goto out;
 	}
-	if (fault->write && (access & UMBRA_PERM_WRITE) && page.writable &&
-	    level == UMBRA_LEVEL_4K && shadow_protects(d.mmu, fault->gfn) &&
-	    shadow_unsync(d.mmu, fault->gfn))
-		mv->stat.mmu_unsync++;
-	spte = shadow_make_leaf(d.mmu, fault->slot, fault->gfn,
-				page.pfn & ~(umbra_level_pages(level) - 1), level, access,
-				w->pkey, page.writable, fault->write) | SPTE_A;
-	if (!known || fault->page.counted)
-		spte |= SPTE_PAGE;
-	if (known && fault->page.counted && d.mmu->policy == UMBRA_POLICY_PINNED)
-		spte |= SPTE_PINNED;
-	/* Where the page is mapped and lacks a right, so are its neighbours. */
-	around = level == UMBRA_LEVEL_4K && !known && !spte_is_mapped(READ_ONCE(*sptep));
-	ret = install(&d, sptep, level, spte);
-	mv->stat.pf_fixed++;
-	if (around)
-		map_around(&d, sptep);
-out:
 	if (d.flush)
 		umbra_mmu_flush(d.mmu);
 	return ret;

@@ -220,14 +220,14 @@ static void use_root(struct umbra_vcpu *vcpu, struct umbra_shadow_root *root)
 {
 	struct umbra_shadow_vcpu *sv = vcpu->arch.shadow;
 	int i, parts = root_parts(root);
+	bool changed;
 	u64 cr3;
 
 	root->used = ++sv->changes;
-	if (root != sv->root)
-		umbra_backend->flush(vcpu);
+	changed = root != sv->root;
 	sv->root = root;
 	cr3 = hardware_root(sv);
-	if (cr3 != vcpu->arch.shadow_cr3)
+	if (changed || cr3 != vcpu->arch.shadow_cr3)
 		umbra_backend->flush(vcpu);
 	vcpu->arch.shadow_cr3 = cr3;
 	umbra_backend->sync_cr(vcpu);
@@ -348,10 +348,6 @@ static void shadow_destroy(struct umbra_mmu *mmu)
 	mmu->arch.shadow = NULL;
 }
 
-static void shadow_reap(struct umbra_mmu *mmu)
-{
-}
-
 const struct umbra_mmu_ops umbra_shadow_ops = {
 	.name		= "shadow",
 	.init		= shadow_init,
@@ -368,8 +364,8 @@ const struct umbra_mmu_ops umbra_shadow_ops = {
 	.wrprot_slot	= shadow_wrprot_slot,
 	.merge_slot	= shadow_merge_slot,
 	.zap_slot	= shadow_zap_slot,
-	.reap		= shadow_reap,
 	.zap_all	= shadow_zap_all,
+	.writing	= shadow_writing,
 	.written	= shadow_written,
 	.gfn_info	= shadow_gfn_info,
 	.audit		= shadow_audit,

@@ -266,25 +266,48 @@ void shadow_sync_root(struct umbra_vcpu *vcpu, struct umbra_sp *sp)
 	write_unlock(&mmu->lock);
 }
 
-/* Invariant 6 for one leaf of the guest's table; what it is now is mapped ahead. */
-static void invalidate_leaf(struct umbra_vcpu *vcpu, struct umbra_sp *sp, u64 *sptep)
+/* What the entry is made from; 0 when its table is not at hand. */
+static u64 gpte_of(struct umbra_vcpu *vcpu, const struct umbra_sp *sp, unsigned int i)
 {
-	struct umbra_mmu *mmu = &vcpu->vm->mmu;
-	struct umbra_gpte_leaf leaf;
-	struct umbra_memslot *slot;
 	u64 gpte;
 
-	if (umbra_read_gptes(vcpu, sp->role.top > 2, gpte_gpa(sp, shadow_sptep_index(sptep)), 1,
-			     &gpte))
-		gpte = 0;
-	if (sync_leaf(vcpu, sp, sptep, gpte))
-		umbra_mmu_flush(mmu);
-	if (spte_is_mapped(READ_ONCE(*sptep)) || !umbra_gpte_leaf(vcpu, sp->role, gpte, &leaf))
+	return umbra_read_gptes(vcpu, sp->role.top > 2, gpte_gpa(sp, i), 1, &gpte) ? 0 : gpte;
+}
+
+/* Map ahead what the guest's entry says, if nothing is mapped there. */
+static void map_entry(struct umbra_vcpu *vcpu, struct umbra_sp *sp, unsigned int i, u64 gpte)
+{
+	struct umbra_gpte_leaf leaf;
+	struct umbra_memslot *slot;
+
+	if (spte_is_mapped(READ_ONCE(sp->spt[i])) ||
+	    !umbra_gpte_leaf(vcpu, sp->role, gpte, &leaf))
 		return;
-	slot = shadow_table_slot(mmu, leaf.gfn);
+	slot = shadow_table_slot(&vcpu->vm->mmu, leaf.gfn);
 	if (slot)
-		shadow_map_ahead(vcpu, slot, sptep, leaf.gfn, leaf.access & sp->role.access,
-				 leaf.pkey);
+		shadow_map_ahead(vcpu, slot, &sp->spt[i], leaf.gfn,
+				 leaf.access & sp->role.access, leaf.pkey);
+}
+
+/**
+ * shadow_map_entry() - map ahead what one entry of the guest's table says
+ * @vcpu: the vCPU
+ * @sp: of level 1, not direct
+ * @i: the entry; nothing happens unless it is clear
+ */
+void shadow_map_entry(struct umbra_vcpu *vcpu, struct umbra_sp *sp, unsigned int i)
+{
+	map_entry(vcpu, sp, i, gpte_of(vcpu, sp, i));
+}
+
+/* Invariant 6 for one leaf of the guest's table; what it is now is mapped ahead. */
+static void invalidate_leaf(struct umbra_vcpu *vcpu, struct umbra_sp *sp, unsigned int i)
+{
+	u64 gpte = gpte_of(vcpu, sp, i);
+
+	if (sync_leaf(vcpu, sp, &sp->spt[i], gpte))
+		umbra_mmu_flush(&vcpu->vm->mmu);
+	map_entry(vcpu, sp, i, gpte);
 }
 
 /**
@@ -315,7 +338,7 @@ void umbra_shadow_invlpg(struct umbra_vcpu *vcpu, u64 gva)
 			continue;
 		}
 		if (level == UMBRA_LEVEL_4K && !sp->role.direct) {
-			invalidate_leaf(vcpu, sp, sptep);
+			invalidate_leaf(vcpu, sp, shadow_sptep_index(sptep));
 		} else {
 			shadow_drop_leaf(mmu, sptep, level);
 			umbra_mmu_flush(mmu);

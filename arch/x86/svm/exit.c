@@ -193,9 +193,7 @@ static int exit_hlt(struct umbra_vcpu *vcpu, bool atomic)
 
 	if (r)
 		return r;
-	vcpu->stat.halt_exits++;
-	vcpu->run->exit_reason = KVM_EXIT_HLT;
-	return UMBRA_RUN_USER;
+	return umbra_halt(vcpu);
 }
 
 /* There are no hypercalls; each tells so. */
@@ -327,7 +325,7 @@ static int fail_entry(struct umbra_vcpu *vcpu)
 
 static int exit_shutdown(struct umbra_vcpu *vcpu)
 {
-	umbra_x86_reset(vcpu);
+	umbra_x86_reset(vcpu, false);
 	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 	return UMBRA_RUN_USER;
 }

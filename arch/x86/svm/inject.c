@@ -94,6 +94,13 @@ static bool inject_nmi(struct umbra_vcpu *vcpu)
 	return true;
 }
 
+/* Userspace waits for the guest to take interrupts, and its own could be taken. */
+static bool window_wanted(struct umbra_vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->run->request_interrupt_window) &&
+	       (!umbra_has_lapic(vcpu) || umbra_irq_userspace_extint(vcpu));
+}
+
 /**
  * umbra_svm_inject() - put what waits into the next entry, open windows for the rest
  * @vcpu: the vCPU; interrupts are off and the entry follows
@@ -101,7 +108,7 @@ static bool inject_nmi(struct umbra_vcpu *vcpu)
 void umbra_svm_inject(struct umbra_vcpu *vcpu)
 {
 	struct umbra_arch_vcpu *arch = &vcpu->arch;
-	bool full = false;
+	bool full = false, waits = false, open;
 
 	if (arch->event.kind != UMBRA_EVENT_NONE) {
 		inject_event(vcpu);
@@ -109,15 +116,17 @@ void umbra_svm_inject(struct umbra_vcpu *vcpu)
 	}
 	if (arch->nmi_pending && !full)
 		full = inject_nmi(vcpu);
-	if (arch->irq >= 0 && !full && (arch->rflags & X86_EFLAGS_IF) &&
-	    !umbra_backend->int_shadow(vcpu)) {
+	open = !full && (arch->rflags & X86_EFLAGS_IF) && !umbra_backend->int_shadow(vcpu);
+	if (arch->lapic && arch->irq < 0)
+		waits = umbra_irq_pull(vcpu, open);
+	if (arch->irq >= 0 && open) {
 		event_inject(vcpu, SVM_EVTINJ_TYPE_INTR | arch->irq, 0);
 		arch->irq = -1;
 		vcpu->stat.irq_injections++;
 	}
 	if (arch->nmi_pending)
 		nmi_window(vcpu);
-	if (arch->irq >= 0 || READ_ONCE(vcpu->run->request_interrupt_window))
+	if (waits || arch->irq >= 0 || window_wanted(vcpu))
 		umbra_svm_irq_window(vcpu, true);
 }
 

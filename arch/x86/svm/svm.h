@@ -12,7 +12,7 @@
 
 #include <linux/percpu.h>
 #include <asm/nospec-branch.h>
-#include "../x86.h"
+#include "../irqchip.h"
 #include "switch.h"
 #include "vmcb.h"
 
@@ -111,7 +111,7 @@ asmlinkage void umbra_svm_switch(u64 *regs, struct umbra_svm_switch *sw);
 /* vmcb.c */
 int umbra_svm_maps_init(void);
 void umbra_svm_maps_exit(void);
-void umbra_svm_reset(struct umbra_vcpu *vcpu);
+void umbra_svm_reset(struct umbra_vcpu *vcpu, bool init);
 void umbra_svm_get_segment(struct umbra_vcpu *vcpu, enum umbra_emul_segment seg,
 			   struct kvm_segment *val);
 void umbra_svm_set_segment(struct umbra_vcpu *vcpu, enum umbra_emul_segment seg,

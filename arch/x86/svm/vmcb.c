@@ -107,37 +107,6 @@ static void set_intercepts(struct vmcb *vmcb, bool shadow)
 	vmcb->control.intercepts[INTERCEPT_DR] = 0xffffffff;
 }
 
-/**
- * umbra_svm_reset() - the VMCB as after #INIT
- * @vcpu: the vCPU; its shared registers are reset already
- *
- * Also after a shutdown, which leaves the VMCB undefined (APM 15.14.3).
- */
-void umbra_svm_reset(struct umbra_vcpu *vcpu)
-{
-	struct umbra_svm_vcpu *svm = vcpu->arch.svm;
-	struct vmcb *vmcb = svm->vmcb;
-	struct vmcb_control_area *control = &vmcb->control;
-
-	memset(vmcb, 0, sizeof(*vmcb));
-	set_intercepts(vmcb, umbra_shadowed(vcpu));
-	control->iopm_base_pa = page_to_phys(iopm);
-	control->msrpm_base_pa = page_to_phys(msrpm);
-	control->int_ctl = V_INTR_MASKING_MASK;
-	if (!umbra_shadowed(vcpu)) {
-		control->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
-		control->nested_cr3 = umbra_tdp_root(&vcpu->vm->mmu);
-	}
-	vmcb->save.g_pat = vcpu->arch.msr_pat;
-	svm->asid_gen = 0;
-	svm->injecting = false;
-	svm->iret = false;
-	svm->step = false;
-	umbra_svm_sync_cr(vcpu);
-	umbra_svm_sync_dr(vcpu);
-	umbra_svm_sync_tsc(vcpu);
-}
-
 static struct vmcb_seg *vmcb_seg(struct vmcb *vmcb, enum umbra_emul_segment seg)
 {
 	switch (seg) {
@@ -336,6 +305,44 @@ static u64 *vmcb_msr(struct vmcb *vmcb, u32 index)
 		if (save_msrs[i].index == index)
 			return (void *)vmcb + save_msrs[i].offset;
 	return NULL;
+}
+
+/**
+ * umbra_svm_reset() - the VMCB as after RESET
+ * @vcpu: the vCPU; its shared registers are reset already
+ * @init: after #INIT, which leaves the MSRs that are kept here
+ *
+ * Also after a shutdown, which leaves the VMCB undefined (APM 15.14.3).
+ */
+void umbra_svm_reset(struct umbra_vcpu *vcpu, bool init)
+{
+	struct umbra_svm_vcpu *svm = vcpu->arch.svm;
+	struct vmcb *vmcb = svm->vmcb;
+	struct vmcb_control_area *control = &vmcb->control;
+	u64 msrs[ARRAY_SIZE(save_msrs)];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(save_msrs); i++)
+		msrs[i] = *vmcb_msr(vmcb, save_msrs[i].index);
+	memset(vmcb, 0, sizeof(*vmcb));
+	vmcb->save.g_pat = vcpu->arch.msr_pat;
+	for (i = 0; init && i < ARRAY_SIZE(save_msrs); i++)
+		*vmcb_msr(vmcb, save_msrs[i].index) = msrs[i];
+	set_intercepts(vmcb, umbra_shadowed(vcpu));
+	control->iopm_base_pa = page_to_phys(iopm);
+	control->msrpm_base_pa = page_to_phys(msrpm);
+	control->int_ctl = V_INTR_MASKING_MASK;
+	if (!umbra_shadowed(vcpu)) {
+		control->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
+		control->nested_cr3 = umbra_tdp_root(&vcpu->vm->mmu);
+	}
+	svm->asid_gen = 0;
+	svm->injecting = false;
+	svm->iret = false;
+	svm->step = false;
+	umbra_svm_sync_cr(vcpu);
+	umbra_svm_sync_dr(vcpu);
+	umbra_svm_sync_tsc(vcpu);
 }
 
 int umbra_svm_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val)

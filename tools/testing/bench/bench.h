@@ -153,7 +153,7 @@ void guest_cpuid_loop(void *loop);
 void guest_out_loop(void *loop);
 void guest_mmio_loop(void *loop);
 void guest_pte_loop(void *loop);	/* @extra: the entry of @addr */
-void guest_cr3_loop(void *loop);	/* @extra: another root */
+void guest_cr3_loop(void *loop);	/* @addr and @extra: two roots */
 
 /* --- the host's work (measure.c) --- */
 

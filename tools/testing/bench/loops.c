@@ -41,10 +41,14 @@ void guest_pte_loop(void *arg)
 	loop->ticks = guest_rdtsc() - start;
 }
 
+/*
+ * The guest is told what its CR3 is: on stock KVM without nested paging the emulated host
+ * lets it read the hardware's.
+ */
 void guest_cr3_loop(void *arg)
 {
 	struct loop *loop = arg;
-	u64 first = guest_read_cr3(), second = loop->extra;
+	u64 first = loop->addr, second = loop->extra;
 	u64 n = loop->count, start = guest_rdtsc();
 
 	for (; n; n--) {

@@ -51,10 +51,13 @@ u64 machine_loop(struct machine *m, void (*fn)(void *loop), u64 stride, u64 coun
 		.addr = (u64)m->mem, .stride = stride, .count = count, .extra = m->loop_extra,
 	};
 	vcpu_start(m->vcpu, fn, m->loop);
-	while (!ioctl(m->vcpu->fd, KVM_RUN, NULL))
+	while (!ioctl(m->vcpu->fd, KVM_RUN, NULL)) {
 		if (m->loop->ticks)
 			return m->loop->ticks;
-	die("KVM_RUN");
+		if (m->vcpu->run->exit_reason != KVM_EXIT_IO)
+			break;
+	}
+	die("KVM_RUN: %s", vcpu_exit_name(m->vcpu));
 }
 
 double machine_touch(struct machine *m, void (*fn)(void *loop), u64 stride, u64 count)

@@ -75,6 +75,7 @@ void bench_cr3(void)
 	m.vm->next_table += PAGE_4K;
 	memcpy(boot_hva(m.vm, second), boot_hva(m.vm, m.vm->cr3), PAGE_4K);
 	m.loop_extra = second;
+	m.mem = (u8 *)m.vm->cr3;
 	report(ROW_CR3, (double)machine_loop(&m, guest_cr3_loop, 0, SWITCHES) / SWITCHES);
 }
 

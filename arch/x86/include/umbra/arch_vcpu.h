@@ -10,6 +10,7 @@
 #ifndef _UMBRA_ARCH_VCPU_H
 #define _UMBRA_ARCH_VCPU_H
 
+#include <linux/rcuwait.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <uapi/linux/kvm.h>
@@ -145,6 +146,8 @@ struct umbra_x86_limits {
 	bool tsc_aux;		/* RDTSCP or RDPID reads TSC_AUX */
 	bool spec_ctrl;		/* MSR_IA32_SPEC_CTRL exists */
 	bool xsave;		/* XSAVE was offered */
+	bool x2apic;
+	bool tsc_deadline;
 };
 
 /* As many banks as KVM gives. */
@@ -192,6 +195,8 @@ struct umbra_x86_vcpu_clock {
 	bool stopped;
 };
 
+struct umbra_irqchip;
+struct umbra_lapic;
 struct umbra_svm_vcpu;
 struct umbra_x86_emul;
 struct umbra_sp;
@@ -274,6 +279,8 @@ struct umbra_shadow_vcpu {
  * @dr: DR0 to DR3; @dr6, @dr7
  * @shadow_cr3: what the hardware's CR3 is instead, with shadow paging
  * @apic_base: MSR_IA32_APICBASE, stored
+ * @requests: bits of enum umbra_request, set by anybody
+ * @lapic: the local APIC in the kernel, or NULL
  * @svm: state of the SVM backend
  * @xstate: the guest's x87 to AVX-512 state while the host's is loaded, in
  *	XSAVE's standard format, 64-byte aligned
@@ -284,6 +291,10 @@ struct umbra_shadow_vcpu {
  * @irq: KVM_INTERRUPT's vector, waiting for the guest to take interrupts; or -1
  * @nmi_pending: number of NMIs that wait, at most 2
  * @nmi_masked: an NMI was delivered and IRET did not follow yet
+ * @nmi_queued: NMIs that others have sent
+ * @extint: vector of userspace's PIC, waiting for LINT0 to let it in; or -1
+ * @mp_state: KVM_MP_STATE_*
+ * @wait: the thread, while it waits for an event
  * @halted: HLT was emulated; userspace is to be told
  * @triple_fault: the guest is to be shut down
  * @interrupted: an interrupt of the host ended the last run
@@ -298,6 +309,8 @@ struct umbra_arch_vcpu {
 	u64 regs[UMBRA_NR_REGS];
 	u64 rip;
 	u64 rflags;
+	unsigned long requests;
+	struct umbra_lapic *lapic;
 	struct umbra_svm_vcpu *svm;
 	struct umbra_x86_emul *emul;
 	struct umbra_shadow_vcpu *shadow;
@@ -308,6 +321,10 @@ struct umbra_arch_vcpu {
 	bool halted;
 	bool triple_fault;
 	bool interrupted;
+	atomic_t nmi_queued;
+	int extint;
+	u32 mp_state;
+	struct rcuwait wait;
 
 	u64 cr0;
 	u64 cr2;
@@ -350,6 +367,10 @@ struct umbra_arch_vcpu {
  * @identity_map_addr: KVM_SET_IDENTITY_MAP_ADDR; stored
  * @clock: the paravirtual clock
  * @wall_clock: MSR_KVM_WALL_CLOCK
+ * @irqchip: interrupt controllers in the kernel, or NULL; set before the first vCPU
+ * @boot_cpu: id of the vCPU that boots
+ * @x2apic_ids: KVM_X2APIC_API_USE_32BIT_IDS
+ * @x2apic_no_quirk: KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK
  */
 struct umbra_arch_vm {
 	u64 tsc_offset;
@@ -357,6 +378,10 @@ struct umbra_arch_vm {
 	u64 identity_map_addr;
 	struct umbra_x86_clock clock;
 	u64 wall_clock;
+	struct umbra_irqchip *irqchip;
+	unsigned long boot_cpu;
+	bool x2apic_ids;
+	bool x2apic_no_quirk;
 };
 
 #endif

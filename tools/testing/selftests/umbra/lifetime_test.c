@@ -4,12 +4,13 @@
  * any moment, with vCPUs in the guest, faults under way and its memory
  * changing, leaves nothing behind; that descriptors may be closed in any order
  * and inherited by a child; that the VM's memory may go before the VM; and
- * that a CPU may leave and come back under a guest.
+ * that CPUs may leave and come back under a guest, and the host suspend.
  *
  * What is left is asked of the module by UMBRA_COUNTERS, which waits for what
  * is freed in the background. On a node without it only survival is proved.
  */
 #include <signal.h>
+#include <sys/sysinfo.h>
 
 #include "test.h"
 
@@ -252,6 +253,44 @@ TEST(cpu_hotplug)
 		await(&w->rounds[0], 2);
 		ASSERT_EQ(0, host_write(online, "0"));
 		await(&w->rounds[0], 2);
+		ASSERT_EQ(0, host_write(online, "1"));
+	}
+	await(&w->rounds[0], 2);
+	w->stop = 1;
+	vcpu_join(thread);
+	vm_free(vm);
+}
+
+/*
+ * The host suspends under a guest: all CPUs but the first go, then that one loses what
+ * the module has set in it. The guest runs on after each.
+ */
+TEST(suspend)
+{
+	char online[64];
+	struct vm *vm = vm_create();
+	struct vcpu *vcpu = vcpu_create(vm, 0);
+	struct work *w = vm_mem(vm, PAGE_4K);
+	pthread_t thread;
+	int ret, cpu;
+
+	ret = vm_hook(vm, UMBRA_HOOK_SUSPEND, 0);
+	if (ret == -ENOTTY)
+		TEST_SKIP("not a test build");
+	EXPECT_EQ(-EBUSY, ret);
+	w->size = PAGE_2M;
+	w->mem = vm_mem(vm, w->size);
+	vcpu_start(vcpu, guest_touch_0, w);
+	thread = vcpu_spawn(vcpu);
+	await(&w->rounds[0], 2);
+	for (cpu = 1; cpu < get_nprocs_conf(); cpu++) {
+		snprintf(online, sizeof(online), "/sys/devices/system/cpu/cpu%d/online", cpu);
+		ASSERT_EQ(0, host_write(online, "0"));
+	}
+	EXPECT_EQ(0, vm_hook(vm, UMBRA_HOOK_SUSPEND, 0));
+	await(&w->rounds[0], 2);
+	for (cpu = 1; cpu < get_nprocs_conf(); cpu++) {
+		snprintf(online, sizeof(online), "/sys/devices/system/cpu/cpu%d/online", cpu);
 		ASSERT_EQ(0, host_write(online, "1"));
 	}
 	await(&w->rounds[0], 2);
