@@ -122,6 +122,7 @@ void umbra_get_events(struct umbra_vcpu *vcpu, struct kvm_vcpu_events *ev)
 	const struct umbra_arch_vcpu *arch = &vcpu->arch;
 	const struct umbra_x86_event *event = &arch->event;
 
+	umbra_nmi_pull(vcpu);
 	memset(ev, 0, sizeof(*ev));
 	if (event->kind == UMBRA_EVENT_EXCEPTION) {
 		ev->exception.injected = 1;
@@ -155,6 +156,9 @@ long umbra_set_events(struct umbra_vcpu *vcpu, const struct kvm_vcpu_events *ev)
 	    (ev->exception.nr > 31 || ev->exception.nr == 2))
 		return -EINVAL;
 
+	umbra_nmi_pull(vcpu);
+	if (ev->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR)
+		umbra_set_sipi_vector(vcpu, ev->sipi_vector);
 	arch->event = (struct umbra_x86_event) {};
 	arch->irq = -1;
 	if (ev->exception.injected) {

@@ -74,6 +74,7 @@ void umbra_vcpu_kick(struct umbra_vcpu *vcpu);
 int umbra_halt(struct umbra_vcpu *vcpu);
 int umbra_irq_outside(struct umbra_vcpu *vcpu);
 void umbra_nmi_pull(struct umbra_vcpu *vcpu);
+void umbra_set_sipi_vector(struct umbra_vcpu *vcpu, u8 vector);
 
 /* Is there something to be served before the guest can be entered? */
 static inline bool umbra_irq_holds(struct umbra_vcpu *vcpu)

@@ -220,6 +220,13 @@ static long set_mp_state(struct umbra_vcpu *vcpu, const struct kvm_mp_state __us
 	}
 }
 
+/* KVM_SET_VCPU_EVENTS: for a SIPI that is on its way. */
+void umbra_set_sipi_vector(struct umbra_vcpu *vcpu, u8 vector)
+{
+	if (vcpu->arch.lapic)
+		WRITE_ONCE(vcpu->arch.lapic->sipi_vector, vector);
+}
+
 /* KVM_GET_MP_STATE, KVM_SET_MP_STATE. */
 long umbra_mp_ioctl(struct umbra_vcpu *vcpu, bool set, void __user *argp)
 {

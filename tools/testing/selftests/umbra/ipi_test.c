@@ -243,12 +243,12 @@ static void pingpong(struct vm *vm, struct vcpu **vcpu, bool halts, u64 rounds)
 
 TEST_F(ipi, to_and_fro_awake)
 {
-	pingpong(self->vm, self->vcpu, false, test_long() ? 50000 : 500);
+	pingpong(self->vm, self->vcpu, false, test_long() ? 50000 : 200);
 }
 
 TEST_F(ipi, to_and_fro_in_hlt)
 {
-	pingpong(self->vm, self->vcpu, true, test_long() ? 50000 : 500);
+	pingpong(self->vm, self->vcpu, true, test_long() ? 50000 : 200);
 	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, vcpu_mp(self->vcpu[0]));
 }
 
@@ -286,7 +286,7 @@ TEST_F(ipi, nmi)
 {
 	pthread_t a, b;
 
-	ROUNDS = test_long() ? 10000 : 200;
+	ROUNDS = test_long() ? 10000 : 100;
 	vm_set_handler(self->vm, X86_TRAP_NMI, on_nmi);
 	start(self->vcpu[0], guest_nmi_sender, NULL);
 	start(self->vcpu[1], guest_nmi_receiver, NULL);
@@ -360,7 +360,7 @@ TEST_F(ipi, init_and_sipi)
 
 	sigaction(SIGUSR1, &sa, NULL);
 	memcpy(boot_hva(self->vm, AP_PAGE), ap_code, sizeof(ap_code));
-	ROUNDS = 30;
+	ROUNDS = 20;
 	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, vcpu_mp(self->vcpu[0]));
 	EXPECT_EQ(KVM_MP_STATE_UNINITIALIZED, vcpu_mp(self->vcpu[1]));
 	pthread_create(&ap, NULL, run_until_kicked, self->vcpu[1]);
@@ -375,7 +375,7 @@ TEST_F(ipi, init_and_sipi)
 	EXPECT_EQ(AP_PAGE >> 4, sregs.cs.selector);
 	EXPECT_EQ(AP_PAGE, sregs.cs.base);
 	EXPECT_EQ(7, regs.rip);
-	EXPECT_EQ(30, *(u16 *)boot_hva(self->vm, AP_PAGE + 0x100));
+	EXPECT_EQ(20, *(u16 *)boot_hva(self->vm, AP_PAGE + 0x100));
 }
 
 TEST_F(ipi, mp_states)
@@ -385,6 +385,9 @@ TEST_F(ipi, mp_states)
 		KVM_MP_STATE_UNINITIALIZED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_HALTED,
 		KVM_MP_STATE_RUNNABLE,
 	};
+	struct kvm_vcpu_events events = {
+		.flags = KVM_VCPUEVENT_VALID_SIPI_VECTOR, .sipi_vector = 0x12,
+	};
 	struct kvm_sregs sregs;
 	int i;
 
@@ -393,10 +396,11 @@ TEST_F(ipi, mp_states)
 		EXPECT_EQ(keep[i], vcpu_mp(self->vcpu[1]));
 	}
 	/* A SIPI that is on its way starts the vCPU at its vector. */
+	ASSERT_EQ(0, ioctl(self->vcpu[1]->fd, KVM_SET_VCPU_EVENTS, &events));
 	vcpu_set_mp(self->vcpu[1], KVM_MP_STATE_SIPI_RECEIVED);
 	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, vcpu_mp(self->vcpu[1]));
 	vcpu_get_sregs(self->vcpu[1], &sregs);
-	EXPECT_EQ(0, sregs.cs.base);
+	EXPECT_EQ(0x12000, sregs.cs.base);
 	EXPECT_EQ(-1, ioctl(self->vcpu[1]->fd, KVM_SET_MP_STATE, &mp));
 	EXPECT_EQ(EINVAL, errno);
 }
