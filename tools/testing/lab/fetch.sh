@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # What comes from the Debian archive: tools installed on the machine, and
-# packages unpacked in the cache (QEMU 10 with its libraries, kernels, headers,
+# packages unpacked in the cache (QEMU 10 and 7.2 with their libraries, kernels, headers,
 # busybox, kernel sources).
 #
 # Packages for the cache are found through an apt configuration of the lab's
@@ -180,6 +180,12 @@ fetch_qemu()
 fetch_qemu_ppc()
 {
 	unpack_closure "$1" bookworm-backports qemu-system-ppc
+}
+
+# The oldest that is wanted as a client inside the emulated hosts.
+fetch_qemu_7_2()
+{
+	unpack_closure "$1" bookworm qemu-system-x86
 }
 
 fetch_busybox()
