@@ -120,7 +120,6 @@ long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long ar
 {
 	long r;
 	u64 addr;
-	long r;
 
 	switch (cmd) {
 	case KVM_SET_TSS_ADDR:
