@@ -22,6 +22,13 @@ struct env *env_new(struct vm *vm)
 	return e;
 }
 
+void guest_use_as_root(const struct env *e, u64 *table)
+{
+	pte_write(table, e->identity);
+	guest_write_cr3((u64)table);
+	guest_write_cr3(e->root);
+}
+
 void guest_expect(u64 gva, bool write, u64 want)
 {
 	struct guest_trap t;

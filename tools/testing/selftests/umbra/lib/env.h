@@ -36,6 +36,15 @@ static inline u64 page(const struct env *e, int i)
 	return e->data + i * PAGE_4K;
 }
 
+/**
+ * guest_use_as_root() - have a table be one of the highest level as well
+ * @table: of the last level; its first entry becomes the identity map's
+ *
+ * Such a table is never out of sync: from now on writes to it are emulated. The vCPU goes
+ * on in the space of @e.
+ */
+void guest_use_as_root(const struct env *e, u64 *table);
+
 /* Nothing is raised. */
 #define NO_FAULT (~0UL)
 

@@ -22,6 +22,7 @@ struct side *side_new(struct machine *m, int nr, int first, int stride)
 	s->nr = nr;
 	s->first = first;
 	s->stride = stride;
+	s->pages = REGION_PAGES;
 	s->seed = 0x9e3779b97f4a7c15UL * (nr + 1);
 	s->cr0 = SCRIPT_CR0 | SCRIPT_CR0_WP;
 	s->cr4 = machine_cr4(m);

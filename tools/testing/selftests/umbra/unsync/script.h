@@ -157,11 +157,12 @@ struct want {
  * struct side - a vCPU's script while it is made, and what it will have done
  * @first: the first page that it uses, and
  * @stride: how far it is to the next one
+ * @pages: how many it uses
  * @lie: how many changes are left out of the script
  */
 struct side {
 	struct machine *m;
-	int nr, first, stride;
+	int nr, first, stride, pages;
 	u64 seed, cr0, cr4;
 	int space;
 	struct known known[REGION_PAGES];
