@@ -77,7 +77,7 @@ TEST_F(shadow, seen_by_another)
 	pthread_t writer, taker;
 
 	s->e = self->env;
-	s->rounds = test_long() ? 100000 : 2000;
+	s->rounds = test_long() ? 15000 : 1500;
 	*(s->e->pte + AT) = page(s->e, 0) | PTE_RW;
 	vcpu_start(self->vcpu, guest_writes, s);
 	vcpu_start(self->other, guest_sees, s);
@@ -156,7 +156,7 @@ static void guest_stores(void *arg)
 	READ_AT(AT_GVA);
 	while (!w->ready)
 		guest_pause();
-	for (n = 1; n <= w->rounds; n++)
+	for (n = 1; n <= w->rounds || !w->changes; n++)
 		store_bytes(w, n);
 	w->done = 1;
 }
@@ -181,7 +181,7 @@ static void guest_copies(void *arg)
 	guest_use_as_root(w->e, w->e->pte);
 	READ_AT(AT_GVA);
 	w->ready = 1;
-	for (n = 0; n < w->rounds; n++) {
+	for (n = 0; n < w->rounds || !w->changes; n++) {
 		const u64 *source = w->word;
 		u64 *target = to;
 
@@ -205,7 +205,10 @@ static void guest_stores_natively(void *arg)
 		store_bytes(w, n);
 }
 
-/* One side is emulated, @other is not; @word is what they have in common. */
+/*
+ * One side is emulated, @other is not; @word is what they have in common. It goes on until
+ * one has seen the other write.
+ */
 static void run_whole(struct __test_metadata *_metadata, FIXTURE_DATA(shadow) * self,
 		      void (*fn)(void *arg), void (*other)(void *arg), u64 *word,
 		      u64 size, enum how how)
@@ -215,7 +218,7 @@ static void run_whole(struct __test_metadata *_metadata, FIXTURE_DATA(shadow) * 
 	pthread_t thread;
 
 	*w = (struct whole){ .e = self->env, .size = size, .how = how, .word = word,
-			     .rounds = test_long() ? 100000 : 3000 };
+			     .rounds = test_long() ? 30000 : 3000 };
 	*word = bytes_of(0, size);
 	*(self->env->pte + AT) = page(self->env, 2) | PTE_RW;
 	vcpu_start(self->vcpu, fn, w);
@@ -224,9 +227,6 @@ static void run_whole(struct __test_metadata *_metadata, FIXTURE_DATA(shadow) * 
 	vcpu_done(self->vcpu);
 	vcpu_join(thread);
 	EXPECT_EQ(0, w->bad);
-	/* What the CPU does itself may be over before the other looks. */
-	if (shadow_mode(self->vm))
-		EXPECT_LT(0, w->changes);
 	expect_emulated(_metadata, self->vm, emulated, w->rounds);
 }
 
