@@ -42,7 +42,7 @@ demo:
 	tools/testing/demo/run
 
 bench:
-	tools/testing/bench/run
+	@tools/testing/bench/run; tdp=$$?; tools/testing/bench/run --mmu shadow && exit $$tdp
 
 need-headers:
 	@test -e $(KDIR)/Makefile || { scripts/no-headers $(KDIR); exit 1; }
