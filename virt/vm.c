@@ -147,6 +147,7 @@ static long gfn_info(struct umbra_vm *vm, struct umbra_gfn_info __user *user)
 }
 
 #ifdef UMBRA_TEST
+#ifdef CONFIG_PM_SLEEP
 /* What suspend to memory does when tasks, devices and the other CPUs are asleep. */
 static int suspend_once(void)
 {
@@ -161,6 +162,12 @@ static int suspend_once(void)
 	local_irq_restore(flags);
 	return ret;
 }
+#else
+static int suspend_once(void)
+{
+	return -EOPNOTSUPP;
+}
+#endif
 
 static long test_hook(struct umbra_vm *vm, const struct umbra_test_hook __user *user)
 {
