@@ -54,7 +54,8 @@ u64 machine_loop(struct machine *m, void (*fn)(void *loop), u64 stride, u64 coun
 	while (!ioctl(m->vcpu->fd, KVM_RUN, NULL)) {
 		if (m->loop->ticks)
 			return m->loop->ticks;
-		if (m->vcpu->run->exit_reason != KVM_EXIT_IO)
+		if (m->vcpu->run->exit_reason != KVM_EXIT_IO &&
+		    m->vcpu->run->exit_reason != KVM_EXIT_MMIO)
 			break;
 	}
 	die("KVM_RUN: %s", vcpu_exit_name(m->vcpu));
