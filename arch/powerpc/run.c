@@ -35,8 +35,10 @@ int umbra_arch_vcpu_run(struct umbra_vcpu *vcpu)
 	if (!vcpu->arch.guest)
 		return cannot_run(vcpu);
 	power_complete(vcpu);
-	if (umbra_immediate_exit(vcpu->run))
-		return interrupted(vcpu);
+	if (umbra_immediate_exit(vcpu->run)) {
+		vcpu->stat.signal_exits++;
+		return -EINTR;
+	}
 	p9_save_thread();
 	do {
 		int trap;

@@ -241,7 +241,7 @@ static void publish(struct umbra_vcpu *vcpu)
  * @vcpu: the vCPU; its mutex and mmu->srcu are held
  *
  * With run->immediate_exit set, what userspace answered is completed and the guest
- * is not entered.
+ * is not entered; the exit that was before stands in run as it did, for who looks twice.
  *
  * Return: 0 with run->exit_reason set; -EINTR; -ERESTARTNOINTR, which the way back to
  * userspace turns into another KVM_RUN; -EFAULT where the host has no memory
@@ -264,13 +264,15 @@ int umbra_arch_vcpu_run(struct umbra_vcpu *vcpu)
 	r = umbra_sync_in(vcpu);
 	if (r)
 		return r;
-	run->exit_reason = KVM_EXIT_UNKNOWN;
 	r = umbra_io_complete(vcpu);
 	if (r == UMBRA_RUN_AGAIN) {
-		if (umbra_immediate_exit(run))
-			r = interrupted_by_signal(vcpu);
-		else
+		if (umbra_immediate_exit(run)) {
+			vcpu->stat.signal_exits++;
+			r = -EINTR;
+		} else {
+			run->exit_reason = KVM_EXIT_UNKNOWN;
 			r = run_loop(vcpu);
+		}
 	}
 	publish(vcpu);
 	return r < 0 ? r : 0;

@@ -42,15 +42,18 @@ void bench_touch_read(void)
 
 void bench_touch_write(void)
 {
+	u64 ticks, least = ~0UL;
 	struct machine m;
-	double ticks = 0;
 	int i;
 
 	machine_start(&m, PRESENT);
 	report(ROW_WRITE, machine_touch(&m, guest_write_loop, PAGE_4K, PAGES));
-	for (i = 0; i < WARM_ROUNDS; i++)
-		ticks += machine_loop(&m, guest_write_loop, PAGE_4K, PAGES);
-	report(ROW_WARM, ticks / (WARM_ROUNDS * PAGES));
+	/* A tick of the host's timer that falls into a round is none of the access's. */
+	for (i = 0; i < WARM_ROUNDS; i++) {
+		ticks = machine_loop(&m, guest_write_loop, PAGE_4K, PAGES);
+		least = ticks < least ? ticks : least;
+	}
+	report(ROW_WARM, (double)least / PAGES);
 }
 
 void bench_touch_sparse(void)

@@ -134,6 +134,8 @@ TEST_F(exits, immediate_exit)
 	memcpy(run->mmio.data, "\x78\x56\x34\x12", 4);
 	run->immediate_exit = 1;
 	EXPECT_EQ(-EINTR, vcpu_run(self->vcpu));
+	/* Who looks again finds the exit that was. */
+	EXPECT_EQ(KVM_EXIT_MMIO, run->exit_reason);
 	memset(run->mmio.data, 0xff, 8);
 	run->immediate_exit = 0;
 	EXPECT_EQ(0x12345678, agent_wait(self->vcpu));
