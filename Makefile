@@ -10,7 +10,7 @@ release = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generat
 signing = $(if $(wildcard $(KDIR)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=)
 
 .DEFAULT_GOAL := modules
-.PHONY: modules clean install headercheck check check-long demo bench help need-headers
+.PHONY: modules clean install headercheck check check-long check-peer demo bench help need-headers
 
 modules: need-headers
 	$(kbuild) modules
@@ -41,6 +41,9 @@ check-long:
 demo:
 	tools/testing/demo/run
 
+check-peer:
+	tools/testing/peer/run
+
 bench:
 	@tools/testing/bench/run; tdp=$$?; tools/testing/bench/run --mmu shadow && exit $$tdp
 
@@ -54,6 +57,7 @@ help:
 	@echo '  headercheck  each header compiles alone, and no include goes up a layer'
 	@echo '  check        all tests, in emulated hosts; needs none of this kernel'"'"'s headers'
 	@echo '  check-long   the long tests as well, and all of them on a debug kernel'
+	@echo '  check-peer   Linux'"'"'s own KVM selftests on umbra and on stock KVM, side by side'
 	@echo '  demo         a guest in an emulated host, its memory swapped out under it'
 	@echo '  bench        cost of each operation beside stock KVM'"'"'s, in instructions'
 	@echo '  clean        remove what was built'
