@@ -173,7 +173,7 @@ static void guest_deadline(void *arg)
 	guest_wrmsr(TSC_DEADLINE_MSR, 0);
 	GUEST_ASSERT_EQ(0, guest_rdmsr(TSC_DEADLINE_MSR));
 	/* Another mode forgets it. */
-	guest_wrmsr(TSC_DEADLINE_MSR, guest_rdtsc() + STEP);
+	guest_wrmsr(TSC_DEADLINE_MSR, guest_rdtsc() + (1UL << 40));
 	apic_write(X2, APIC_LVTT, TIMER_ONESHOT | VECTOR);
 	GUEST_ASSERT_EQ(0, guest_rdmsr(TSC_DEADLINE_MSR));
 	/* The TSC jumps over it. */
