@@ -103,8 +103,6 @@ void spte_audit_leaf(struct umbra_audit_run *run, gfn_t gfn, int level, u64 spte
 
 #ifdef UMBRA_TEST
 /* spte_hook.c */
-int spte_hook(struct umbra_mmu *mmu, const struct umbra_test_hook *hook);
-int spte_settle(struct umbra_mmu *mmu, const s64 *leaves, s64 held);
 u64 spte_spoiled(struct umbra_mmu *mmu, u32 hook, u64 spte);
 #endif
 
