@@ -4,7 +4,6 @@
  *
  * Locks: vcpu->mutex is held in every call for a vCPU.
  */
-#include <linux/uaccess.h>
 #include <umbra/arch.h>
 #include <umbra/compat.h>
 
@@ -61,6 +60,9 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 {
 	switch (ext) {
 	case KVM_CAP_PPC_ALLOC_HTAB:
+	case KVM_CAP_PPC_HTAB_FD:
+	case KVM_CAP_SPAPR_RESIZE_HPT:
+	case KVM_CAP_PPC_GET_SMMU_INFO:
 	case UMBRA_CAP_HPT:
 		return 1;
 	case KVM_CAP_PPC_PAPR:
@@ -76,27 +78,9 @@ long umbra_arch_dev_ioctl(unsigned int cmd, unsigned long arg)
 	return -ENOTTY;
 }
 
-static long allocate_htab(struct umbra_vm *vm, u32 __user *user)
-{
-	u32 order;
-	int err;
-
-	if (get_user(order, user))
-		return -EFAULT;
-	err = hpt_allocate(&vm->mmu, &order);
-	if (err)
-		return err;
-	return put_user(order, user);
-}
-
 long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long arg)
 {
-	switch (cmd) {
-	case KVM_PPC_ALLOCATE_HTAB:
-		return allocate_htab(vm, (void __user *)arg);
-	default:
-		return -ENOTTY;
-	}
+	return power_vm_ioctl(vm, cmd, (void __user *)arg);
 }
 
 long umbra_arch_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, unsigned long arg)

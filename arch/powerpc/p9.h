@@ -51,6 +51,9 @@ void p9_slb_get(const struct p9_guest *guest, unsigned int i, u64 *slbe, u64 *sl
 void p9_slb_clear(struct p9_guest *guest);
 void p9_slb_set(struct p9_guest *guest, unsigned int entry, u64 slbe, u64 slbv);
 
+/* vm.c */
+long power_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, void __user *argp);
+
 /* regs.c */
 long power_regs_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
 
