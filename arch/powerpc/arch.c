@@ -67,6 +67,7 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 		return 1;
 	case KVM_CAP_PPC_PAPR:
 	case KVM_CAP_PPC_SEGSTATE:
+	case KVM_CAP_ONE_REG:
 		return p9_available();
 	default:
 		return 0;
@@ -111,6 +112,7 @@ void umbra_arch_vm_destroy(struct umbra_vm *vm)
 
 int umbra_arch_vcpu_init(struct umbra_vcpu *vcpu)
 {
+	init_waitqueue_head(&vcpu->arch.wait);
 	return p9_available() ? p9_guest_create(vcpu) : 0;
 }
 
