@@ -5,9 +5,9 @@
  * Invariants
  * - The VM's own descriptor and each vCPU's hold one reference. What a VM holds goes
  *   when the last one is given back, in the context of that close, and is freed
- *   when it returns: debugfs first, which waits for its readers; what sends interrupts; the vCPUs'
- *   parts, the MMU, the vCPUs themselves (a flush may look at them until the MMU
- *   has left the notifier), the architecture, the hardware.
+ *   when it returns: debugfs first, which waits for its readers; what sends
+ *   interrupts; the vCPUs' parts, the MMU, the vCPUs themselves (a flush may look at
+ *   them until the MMU has left the notifier), the architecture, the hardware.
  * - The ioctls work only for the process whose memory the VM maps (-EIO).
  */
 #include <linux/anon_inodes.h>
@@ -229,12 +229,11 @@ static long enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap __user *
 
 	if (copy_from_user(&cap, user, sizeof(cap)))
 		return -EFAULT;
-	if (cap.cap != KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) {
-		long r = umbra_arch_vm_ioctl(vm, KVM_ENABLE_CAP, (unsigned long)user);
-
-		return r == -ENOTTY ? -EINVAL : r;
-	}
-	if (cap.flags || (cap.args[0] & ~(u64)KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE))
+	if (cap.flags)
+		return -EINVAL;
+	if (cap.cap != KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2)
+		return umbra_arch_enable_cap(vm, &cap);
+	if (cap.args[0] & ~(u64)KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
 		return -EINVAL;
 	mutex_lock(&vm->mmu.slots_lock);
 	vm->manual_dirty_log = cap.args[0];

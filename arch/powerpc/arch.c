@@ -84,6 +84,11 @@ long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long ar
 	return power_vm_ioctl(vm, cmd, (void __user *)arg);
 }
 
+long umbra_arch_enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap *cap)
+{
+	return -EINVAL;
+}
+
 long umbra_arch_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, unsigned long arg)
 {
 	void __user *argp = (void __user *)arg;

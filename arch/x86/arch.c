@@ -102,18 +102,9 @@ static long set_addr(struct umbra_vm *vm, u64 *slot, u64 addr, u64 limit)
 	return 0;
 }
 
-/* -EINVAL for a capability that is not enabled this way, and for flags. */
-static long enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap __user *argp)
+long umbra_arch_enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap *cap)
 {
-	struct kvm_enable_cap cap;
-	long r;
-
-	if (copy_from_user(&cap, argp, sizeof(cap)))
-		return -EFAULT;
-	if (cap.flags)
-		return -EINVAL;
-	r = umbra_irqchip_enable_cap(vm, &cap);
-	return r == -ENOTTY ? -EINVAL : r;
+	return umbra_irqchip_enable_cap(vm, cap);
 }
 
 long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long arg)
@@ -136,8 +127,6 @@ long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long ar
 			return -EINVAL;
 		WRITE_ONCE(vm->mmu.arch.max_shadow, arg);
 		return 0;
-	case KVM_ENABLE_CAP:
-		return enable_cap(vm, (void __user *)arg);
 	default:
 		r = umbra_clock_vm_ioctl(vm, cmd, (void __user *)arg);
 		return r == -ENOTTY ? umbra_irqchip_vm_ioctl(vm, cmd, arg) : r;

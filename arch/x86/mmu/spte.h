@@ -95,6 +95,7 @@ static inline u64 *spte_child(u64 spte)
 
 /* spte.c */
 void spte_account(struct umbra_mmu *mmu, gfn_t gfn, int level, u64 old, u64 spte);
+bool spte_wrprot(u64 *sptep);
 int spte_goal_level(const struct umbra_fault *fault, int max);
 bool spte_host_is_huge(struct umbra_mmu *mmu, const struct umbra_memslot *slot, gfn_t gfn);
 
