@@ -44,6 +44,7 @@ long umbra_check_extension(struct umbra_vm *vm, long ext)
 	case KVM_CAP_IOEVENTFD:
 	case KVM_CAP_IOEVENTFD_ANY_LENGTH:
 	case KVM_CAP_COALESCED_PIO:
+	case KVM_CAP_BINARY_STATS_FD:
 	case UMBRA_CAP_AUDIT:
 		return 1;
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:

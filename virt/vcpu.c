@@ -132,6 +132,8 @@ static long vcpu_ioctl_locked(struct umbra_vcpu *vcpu, unsigned int cmd,
 		return unlikely(arg) ? -EINVAL : run(vcpu);
 	if (cmd == KVM_SET_SIGNAL_MASK)
 		return set_signal_mask(vcpu, (void __user *)arg);
+	if (cmd == KVM_GET_STATS_FD)
+		return umbra_stats_fd(vcpu->vm, vcpu);
 	return umbra_arch_vcpu_ioctl(vcpu, cmd, arg);
 }
 
@@ -264,6 +266,8 @@ static int vcpu_make(struct umbra_vm *vm, unsigned int id, struct file **file)
 	struct umbra_vcpu *vcpu;
 	int err;
 
+	if (vm->max_vcpu_id && id >= vm->max_vcpu_id)
+		return -EINVAL;
 	err = umbra_mmu_make_root(&vm->mmu);
 	if (err)
 		return err;

@@ -285,6 +285,8 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case KVM_REGISTER_COALESCED_MMIO:
 	case KVM_UNREGISTER_COALESCED_MMIO:
 		return coalesce(vm, user, cmd == KVM_REGISTER_COALESCED_MMIO);
+	case KVM_GET_STATS_FD:
+		return umbra_stats_fd(vm, NULL);
 	case UMBRA_SET_MMU:
 		return set_mmu(vm, user);
 	case UMBRA_GET_MMU:

@@ -403,11 +403,16 @@ static int em_set_dr(struct umbra_emul *e, unsigned int nr, u64 val)
 
 static int em_get_msr(struct umbra_emul *e, u32 index, u64 *val)
 {
+	/* The processor is the one to see that the filter refuses it. */
+	if (umbra_msr_denied(vcpu_of(e), index, false))
+		return UMBRA_EMUL_RETRY;
 	return gp_if(e, umbra_get_msr(vcpu_of(e), index, val, false));
 }
 
 static int em_set_msr(struct umbra_emul *e, u32 index, u64 val)
 {
+	if (umbra_msr_denied(vcpu_of(e), index, true))
+		return UMBRA_EMUL_RETRY;
 	return gp_if(e, umbra_set_msr(vcpu_of(e), index, val, false));
 }
 
@@ -418,6 +423,8 @@ static int em_set_xcr(struct umbra_emul *e, u32 index, u64 val)
 
 static int em_cpuid(struct umbra_emul *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 {
+	if (umbra_cpuid_faults(vcpu_of(e)))
+		return umbra_emul_fault(e, 13, true, 0);
 	umbra_cpuid(vcpu_of(e), eax, ebx, ecx, edx);
 	return UMBRA_EMUL_OK;
 }

@@ -47,7 +47,8 @@ static __always_inline bool event_waiting(struct umbra_vcpu *vcpu)
 /* Inject what waits; false when something is to be served outside before. */
 static noinline bool deliver(struct umbra_vcpu *vcpu)
 {
-	if (umbra_irq_holds(vcpu))
+	if (umbra_irq_holds(vcpu) ||
+	    test_and_clear_bit(UMBRA_REQ_LEAVE, &vcpu->arch.requests))
 		return false;
 	umbra_nmi_pull(vcpu);
 	umbra_backend->inject(vcpu);
@@ -271,6 +272,7 @@ int umbra_arch_vcpu_run(struct umbra_vcpu *vcpu)
 			r = -EINTR;
 		} else {
 			run->exit_reason = KVM_EXIT_UNKNOWN;
+			vcpu->arch.was_run = true;
 			r = run_loop(vcpu);
 		}
 	}

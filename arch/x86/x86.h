@@ -164,11 +164,36 @@ long umbra_fpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *arg
 int umbra_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val, bool host);
 int umbra_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 val, bool host);
 void umbra_msr_reset(struct umbra_vcpu *vcpu);
+
+/* msrlist.c */
+int umbra_msr_feature(u32 index, u64 *val);
 long umbra_msr_dev_ioctl(unsigned int cmd, void __user *argp);
 long umbra_msr_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
 
+/* msrfilter.c */
+long umbra_msr_filter_ioctl(struct umbra_vm *vm, unsigned int cmd, void __user *argp);
+void umbra_msr_filter_destroy(struct umbra_vm *vm);
+bool umbra_msr_denied(struct umbra_vcpu *vcpu, u32 index, bool write);
+int umbra_msr_refused(struct umbra_vcpu *vcpu, bool write, u64 val, int err);
+int umbra_msr_answered(struct umbra_vcpu *vcpu, bool write);
+
+/* tsc.c */
+u64 umbra_tsc_read(const struct umbra_vcpu *vcpu);
+void umbra_tsc_write(struct umbra_vcpu *vcpu, u64 val, bool host);
+void umbra_tsc_adjust(struct umbra_vcpu *vcpu, u64 val, bool host);
+long umbra_tsc_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
+
+/* caps.c */
+int umbra_caps_check_extension(long ext);
+long umbra_caps_enable(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
+long umbra_caps_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
+
+/* hypercall.c */
+int umbra_hypercall(struct umbra_vcpu *vcpu);
+int umbra_fix_hypercall(struct umbra_vcpu *vcpu);
+
 /* mce.c */
-int umbra_mce_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val);
+int umbra_mce_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val, bool host);
 int umbra_mce_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 val, bool host);
 long umbra_mce_dev_ioctl(unsigned int cmd, void __user *argp);
 long umbra_mce_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
@@ -274,6 +299,24 @@ static __always_inline void umbra_pkru_put(struct umbra_vcpu *vcpu)
 	vcpu->arch.pkru = rdpkru();
 	if (vcpu->arch.pkru != vcpu->arch.pkru_host)
 		wrpkru(vcpu->arch.pkru_host);
+}
+
+/* Does userspace want one of KVM_X86_QUIRK_*? Each is on until it is disabled. */
+static inline bool umbra_has_quirk(const struct umbra_vcpu *vcpu, u64 quirk)
+{
+	return !(READ_ONCE(vcpu->vm->arch.quirks_off) & quirk);
+}
+
+/* Does CPUID raise #GP for the guest now? */
+static inline bool umbra_cpuid_faults(struct umbra_vcpu *vcpu)
+{
+	return unlikely(vcpu->arch.msr_misc_features) && umbra_backend->cpl(vcpu);
+}
+
+/* May the guest use a paravirtual feature, KVM_FEATURE_*? */
+static inline bool umbra_pv_has(const struct umbra_vcpu *vcpu, unsigned int feature)
+{
+	return !vcpu->arch.enforce_pv || (vcpu->arch.limits.paravirtual & BIT(feature));
 }
 
 static inline bool umbra_long_mode(const struct umbra_vcpu *vcpu)

@@ -103,6 +103,7 @@ struct umbra_bus {
  * @bus: writes that need not wake userspace at once
  * @manual_dirty_log: KVM_GET_DIRTY_LOG leaves the log to KVM_CLEAR_DIRTY_LOG; guarded
  *	by mmu->slots_lock
+ * @max_vcpu_id: ids of vCPUs are below it; 0 for UMBRA_VCPUS_MAX; guarded by @lock
  * @id: number for dmesg and traces
  * @node: in the list of living VMs (virt/counters.c)
  * @debugfs: its directory
@@ -116,6 +117,7 @@ struct umbra_vm {
 	unsigned int nr_vcpus;
 	struct umbra_bus bus;
 	bool manual_dirty_log;
+	unsigned int max_vcpu_id;
 	unsigned int id;
 	struct list_head node;
 	struct dentry *debugfs;

@@ -252,6 +252,7 @@ static void svm_load(struct umbra_vcpu *vcpu)
 		svm->vmcb->control.clean = 0;
 		svm->sw.host_pa = sc->host_pa;
 	}
+	umbra_svm_choose_msrpm(vcpu);
 	svm_barrier(sc, svm);
 	svm_load_spec_ctrl(vcpu);
 	if (has_tsc_aux() && sc->tsc_aux != vcpu->arch.msr_tsc_aux)

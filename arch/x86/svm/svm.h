@@ -111,6 +111,7 @@ asmlinkage void umbra_svm_switch(u64 *regs, struct umbra_svm_switch *sw);
 /* vmcb.c */
 int umbra_svm_maps_init(void);
 void umbra_svm_maps_exit(void);
+void umbra_svm_choose_msrpm(struct umbra_vcpu *vcpu);
 void umbra_svm_reset(struct umbra_vcpu *vcpu, bool init);
 void umbra_svm_get_segment(struct umbra_vcpu *vcpu, enum umbra_emul_segment seg,
 			   struct kvm_segment *val);
