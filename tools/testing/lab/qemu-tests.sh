@@ -5,20 +5,30 @@
 
 QEMU_TESTS=$TOP/tools/testing/qemu
 
-# What a guest of the 6.12 kernel gets drivers for, beside the devices of every PC.
+# Drivers that a guest loads when it is told to.
 GUEST_MODULES=(virtio_pci virtio_blk virtio_net virtio_balloon 9pnet_virtio 9p)
 
 qemu_tests_ready()
 {
 	in_cache busybox fetch_busybox "busybox"
+	in_cache qemu fetch_qemu "QEMU 10 with its libraries"
 	in_cache qemu-7.2 fetch_qemu_7_2 "QEMU 7.2 with its libraries"
 	in_cache guest-i386 fetch_guest_i386 "guests: Debian's kernels for i386"
 	in_cache grub fetch_grub "GRUB"
 	kernel_ready 6.1
+	guest_modules
 	kernel_ready 6.12
-	rm -rf "$PROGRAMS/guest-modules"
-	mkdir -p "$PROGRAMS/guest-modules/modules"
-	unpack_modules "$PROGRAMS/guest-modules/modules" "${GUEST_MODULES[@]}" ||
+	guest_modules
+}
+
+# For the kernel that kernel_ready chose.
+guest_modules()
+{
+	local dir=$PROGRAMS/guest-modules/$KREL
+
+	[ ! -e "$dir/order" ] || return 0
+	mkdir -p "$dir"
+	boot_modules "$dir" "${GUEST_MODULES[@]}" ||
 		die "the kernel $KREL lacks one of ${GUEST_MODULES[*]}"
 }
 
