@@ -126,6 +126,7 @@ static int run_inner(struct umbra_vcpu *vcpu)
 		if (r != UMBRA_RUN_AGAIN)
 			break;
 		if (unlikely(vcpu->arch.triple_fault || READ_ONCE(vcpu->arch.clock.stale)) ||
+		    umbra_ring_full(&vcpu->mmu) ||
 		    window_open(vcpu))
 			break;
 	}
@@ -187,6 +188,10 @@ static int run_loop(struct umbra_vcpu *vcpu)
 			vcpu->arch.triple_fault = false;
 			vcpu->arch.event.kind = UMBRA_EVENT_NONE;
 			vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+			return 0;
+		}
+		if (umbra_ring_full(&vcpu->mmu)) {
+			vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
 			return 0;
 		}
 		if (window_open(vcpu)) {
