@@ -13,6 +13,9 @@
 #define QUIRKS	(KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_FIX_HYPERCALL_INSN | \
 		 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
 
+/* PAUSE never exits, and C-states are no business of AMD's guests. */
+#define NO_EXITS	(KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE)
+
 #define MSR_REASONS	(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | \
 			 KVM_MSR_EXIT_REASON_FILTER)
 
@@ -22,6 +25,9 @@ int umbra_caps_check_extension(long ext)
 	switch (ext) {
 	case KVM_CAP_DISABLE_QUIRKS2:
 		return QUIRKS;
+	case KVM_CAP_X86_DISABLE_EXITS:
+		return NO_EXITS;
+	case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
 	case KVM_CAP_X86_USER_SPACE_MSR:
 	case KVM_CAP_X86_MSR_FILTER:
 	case KVM_CAP_MSR_PLATFORM_INFO:
@@ -54,6 +60,14 @@ static long set_word(struct umbra_vm *vm, const struct kvm_enable_cap *cap)
 			return -EINVAL;
 		WRITE_ONCE(vm->arch.quirks_off, val);
 		return 0;
+	case KVM_CAP_X86_DISABLE_EXITS:
+		if ((val & ~(u64)NO_EXITS) || vm->nr_vcpus)
+			return -EINVAL;
+		vm->arch.hlt_passes = val & KVM_X86_DISABLE_EXITS_HLT;
+		return 0;
+	case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
+		/* Every failure is an exit already. */
+		return val > 1 ? -EINVAL : 0;
 	case KVM_CAP_X86_USER_SPACE_MSR:
 		if (val & ~(u64)MSR_REASONS)
 			return -EINVAL;

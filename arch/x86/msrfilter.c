@@ -60,7 +60,7 @@ static void free_filter(struct umbra_msr_filter *filter)
 
 /* -EINVAL for a range without or with unknown flags, or with more MSRs than a bitmap has. */
 static int copy_range(struct umbra_msr_filter *filter,
-		     const struct kvm_msr_filter_range *range)
+		      const struct kvm_msr_filter_range *range)
 {
 	size_t size = BITS_TO_LONGS((u64)range->nmsrs) * sizeof(long);
 	unsigned long *bitmap;

@@ -126,6 +126,7 @@ static int run_inner(struct umbra_vcpu *vcpu)
 		if (r != UMBRA_RUN_AGAIN)
 			break;
 		if (unlikely(vcpu->arch.stop || READ_ONCE(vcpu->arch.clock.stale)) ||
+		    umbra_ring_full(&vcpu->mmu) ||
 		    window_open(vcpu))
 			break;
 	}
@@ -199,6 +200,10 @@ static int run_loop(struct umbra_vcpu *vcpu)
 
 		if (unlikely(vcpu->arch.stop)) {
 			stopped(vcpu);
+			return 0;
+		}
+		if (umbra_ring_full(&vcpu->mmu)) {
+			vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
 			return 0;
 		}
 		if (window_open(vcpu)) {

@@ -354,6 +354,8 @@ void umbra_svm_reset(struct umbra_vcpu *vcpu, bool init)
 	for (i = 0; init && i < ARRAY_SIZE(save_msrs); i++)
 		*vmcb_msr(vmcb, save_msrs[i].index) = msrs[i];
 	set_intercepts(vmcb, umbra_shadowed(vcpu));
+	if (vcpu->vm->arch.hlt_passes)
+		vmcb_intercept(vmcb, INTERCEPT_HLT, false);
 	control->iopm_base_pa = page_to_phys(iopm);
 	umbra_svm_choose_msrpm(vcpu);
 	control->int_ctl = V_INTR_MASKING_MASK;

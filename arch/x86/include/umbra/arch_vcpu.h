@@ -421,6 +421,7 @@ struct umbra_arch_vcpu {
  * @quirks_off: KVM_X86_QUIRK_* that userspace does without
  * @user_msr: KVM_MSR_EXIT_REASON_* for which userspace does an MSR
  * @no_platform_info: the guest may not read MSR_PLATFORM_INFO
+ * @hlt_passes: HLT does not exit; set before the first vCPU
  * @msr_filter: MSRs that are kept from the guest; read under mmu->srcu; or NULL
  */
 struct umbra_arch_vm {
@@ -436,6 +437,7 @@ struct umbra_arch_vm {
 	u64 quirks_off;
 	u32 user_msr;
 	bool no_platform_info;
+	bool hlt_passes;
 	struct umbra_msr_filter __rcu *msr_filter;
 };
 
