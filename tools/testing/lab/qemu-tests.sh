@@ -8,8 +8,10 @@ QEMU_TESTS=$TOP/tools/testing/qemu
 # Drivers that a guest loads when it is told to.
 GUEST_MODULES=(virtio_pci virtio_blk virtio_net virtio_balloon 9pnet_virtio 9p)
 
+# gcc-multilib would be nearer, but Debian does not install it beside a cross compiler.
 qemu_tests_ready()
 {
+	need_installed gcc-12-i686-linux-gnu libc6-dev-i386-cross
 	in_cache busybox fetch_busybox "busybox"
 	in_cache qemu fetch_qemu "QEMU 10 with its libraries"
 	in_cache qemu-7.2 fetch_qemu_7_2 "QEMU 7.2 with its libraries"
