@@ -9,7 +9,7 @@
 #	agent.in, .out	its second serial line, on which init takes commands; agent: what it said
 #	mon.in, .out	QEMU's monitor; mon: what it said
 #	pid, log	of QEMU
-#	audits, unmapped	what trouble() has seen
+#	done, audits, unmapped	what trouble() has done and seen
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE=$(dirname "$HERE")
@@ -249,6 +249,7 @@ trouble()
 		while [ ! -e "$dir/trouble_ends" ] && ! ended "$(basename "$dir")"; do
 			for kind; do
 				trouble_once "$kind" "$cgroup"
+				echo "$kind" >>"$dir/done"
 				cat /sys/kernel/debug/umbra/*-*/audit >>"$dir/audits"
 				cat /sys/kernel/debug/umbra/*-*/unmapped >>"$dir/unmapped"
 			done
@@ -261,13 +262,29 @@ trouble()
 trouble_once()
 {
 	case $1 in
-	reclaim) echo 32M >"$2/memory.reclaim" ;;
+	reclaim) echo 8M >"$2/memory.reclaim" ;;
 	migrate)
 		echo $((RANDOM % 2)) >"$2/cpuset.mems"
 		;;
 	compact) echo 1 >/proc/sys/vm/compact_memory ;;
 	split) echo 1 >/sys/kernel/debug/split_huge_pages ;;
 	esac
+}
+
+# works_in_trouble NAME KIND...: memcheck works in the guest until the host has done each of
+# these and has taken something back, however slow it is
+works_in_trouble()
+{
+	local dir=$RUN/$1 name=$1 end=$((SECONDS + PATIENCE))
+
+	trouble "$@"
+	shift
+	until [ "$(sort -u "$dir/done" 2>/dev/null | wc -l)" -ge $# ] && grep -qs '^[1-9]' "$dir/unmapped"; do
+		ask "$name" "memcheck 32 1 2" || fail "the memory checker has found something"
+		[ $SECONDS -lt $end ] || fail "the host has not done its part in $PATIENCE s"
+	done
+	trouble_over "$name"
+	complaints "$name"
 }
 
 # trouble_over NAME: ... has ended; a failure when it has done nothing, or an audit has
