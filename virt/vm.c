@@ -5,9 +5,9 @@
  * Invariants
  * - The VM's own descriptor and each vCPU's hold one reference. What a VM holds goes
  *   when the last one is given back, in the context of that close, and is freed
- *   when it returns: debugfs first, which waits for its readers; what sends interrupts; the vCPUs'
- *   parts, the MMU, the vCPUs themselves (a flush may look at them until the MMU
- *   has left the notifier), the architecture, the hardware.
+ *   when it returns: debugfs first, which waits for its readers; what sends
+ *   interrupts; the vCPUs' parts, the MMU, the vCPUs themselves (a flush may look at
+ *   them until the MMU has left the notifier), the architecture, the hardware.
  * - The ioctls work only for the process whose memory the VM maps (-EIO).
  */
 #include <linux/anon_inodes.h>
@@ -261,7 +261,6 @@ static long enable_rings(struct umbra_vm *vm, u64 size)
 static long enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap __user *user)
 {
 	struct kvm_enable_cap cap;
-	long r;
 
 	if (copy_from_user(&cap, user, sizeof(cap)))
 		return -EFAULT;
@@ -274,8 +273,7 @@ static long enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap __user *
 	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
 		return enable_rings(vm, cap.args[0]);
 	default:
-		r = umbra_arch_vm_ioctl(vm, KVM_ENABLE_CAP, (unsigned long)user);
-		return r == -ENOTTY ? -EINVAL : r;
+		return umbra_arch_enable_cap(vm, &cap);
 	}
 }
 

@@ -4,7 +4,6 @@
  *
  * Locks: vcpu->mutex is held in every call for a vCPU.
  */
-#include <linux/uaccess.h>
 #include <umbra/arch.h>
 #include <umbra/compat.h>
 
@@ -61,10 +60,14 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 {
 	switch (ext) {
 	case KVM_CAP_PPC_ALLOC_HTAB:
+	case KVM_CAP_PPC_HTAB_FD:
+	case KVM_CAP_SPAPR_RESIZE_HPT:
+	case KVM_CAP_PPC_GET_SMMU_INFO:
 	case UMBRA_CAP_HPT:
 		return 1;
 	case KVM_CAP_PPC_PAPR:
 	case KVM_CAP_PPC_SEGSTATE:
+	case KVM_CAP_ONE_REG:
 		return p9_available();
 	default:
 		return 0;
@@ -76,27 +79,14 @@ long umbra_arch_dev_ioctl(unsigned int cmd, unsigned long arg)
 	return -ENOTTY;
 }
 
-static long allocate_htab(struct umbra_vm *vm, u32 __user *user)
-{
-	u32 order;
-	int err;
-
-	if (get_user(order, user))
-		return -EFAULT;
-	err = hpt_allocate(&vm->mmu, &order);
-	if (err)
-		return err;
-	return put_user(order, user);
-}
-
 long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long arg)
 {
-	switch (cmd) {
-	case KVM_PPC_ALLOCATE_HTAB:
-		return allocate_htab(vm, (void __user *)arg);
-	default:
-		return -ENOTTY;
-	}
+	return power_vm_ioctl(vm, cmd, (void __user *)arg);
+}
+
+long umbra_arch_enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap *cap)
+{
+	return -EINVAL;
 }
 
 long umbra_arch_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, unsigned long arg)
@@ -127,6 +117,7 @@ void umbra_arch_vm_destroy(struct umbra_vm *vm)
 
 int umbra_arch_vcpu_init(struct umbra_vcpu *vcpu)
 {
+	init_waitqueue_head(&vcpu->arch.wait);
 	return p9_available() ? p9_guest_create(vcpu) : 0;
 }
 

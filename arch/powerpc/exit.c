@@ -12,15 +12,27 @@
 /* Bits of SRR1 that tell of an interrupt and are none of the MSR. */
 #define SRR1_CAUSE 0x783f0000ULL
 
+/* Where interrupts are that leave translation on. */
+#define AIL_OFFSET 0xc000000000004000ULL
+
 /* Give the guest an interrupt, as the hardware would (Power ISA 2.06 book III-S, 6.4.3). */
 static void interrupt(struct p9_guest *guest, u64 vector, u64 cause)
 {
 	struct kvm_vcpu_arch_shared *s = guest->shared;
 
+	const u64 translation = MSR_IR | MSR_DR;
+	bool little, translated;
+
+	p9_interrupt_mode(guest, &little, &translated);
 	s->srr0 = guest->regs->nip;
 	s->srr1 = (s->msr & ~SRR1_CAUSE) | cause;
 	guest->regs->nip = vector;
-	s->msr = MSR_SF | MSR_ME;
+	/* Not from real mode, and not a machine check (LPCR[AIL]). */
+	translated &= (s->msr & translation) == translation &&
+		      vector != BOOK3S_INTERRUPT_MACHINE_CHECK;
+	s->msr = MSR_SF | MSR_ME | (little ? MSR_LE : 0) | (translated ? translation : 0);
+	if (translated)
+		guest->regs->nip |= AIL_OFFSET;
 }
 
 static void data_storage(struct p9_guest *guest, u64 cause, bool store)
@@ -105,6 +117,7 @@ static int handle_hypercall(struct umbra_vcpu *vcpu)
 	struct p9_guest *guest = vcpu->arch.guest;
 	struct kvm_run *run = vcpu->run;
 	u64 gpr[HPT_HCALL_REGS];
+	long ret;
 	int i;
 
 	if (guest->shared->msr & MSR_PR) {
@@ -116,6 +129,10 @@ static int handle_hypercall(struct umbra_vcpu *vcpu)
 	if (hpt_hcall(vcpu, gpr)) {
 		for (i = 0; i < HPT_HCALL_REGS; i++)
 			guest->regs->gpr[3 + i] = gpr[i];
+		return 1;
+	}
+	if (power_idle_hcall(vcpu, gpr[0], gpr[1], &ret)) {
+		guest->regs->gpr[3] = ret;
 		return 1;
 	}
 	run->exit_reason = KVM_EXIT_PAPR_HCALL;

@@ -2,8 +2,8 @@
 /*
  * Entering a guest with hashed page tables on POWER9 and later, by the kernel's exported
  * kvmhv_vcpu_entry_p9(). It takes the objects of <linux/kvm_host.h>, which are made here
- * zeroed and filled in as far as it looks at them; no other file includes that header, and
- * nothing of kvm.ko is called.
+ * zeroed and filled in as far as it looks at them; no other file but p9_onereg.c includes
+ * that header, and nothing of kvm.ko is called.
  *
  * Invariants
  * - The objects lie in the linear map, since parts of the switch run in real mode.
@@ -76,8 +76,8 @@ int p9_partition_create(struct umbra_vm *vm)
 	p->kvm.arch.lpid = lpid;
 	p->kvm.arch.host_lpid = 0;
 	p->kvm.arch.host_lpcr = host;
-	p->lpcr = (host & LPCR_PECE) | 4UL << LPCR_DPFD_SH | LPCR_HDICE | LPCR_VPM1 |
-		  LPCR_HVICE | LPCR_HEIC | LPCR_ONL;
+	p->lpcr = (host & LPCR_PECE) | LPCR_HDICE | LPCR_VPM1 | LPCR_HVICE | LPCR_HEIC |
+		  LPCR_ONL;
 	vm->arch.partition = p;
 	vm->mmu.arch.lpid = lpid;
 	return 0;
@@ -137,6 +137,7 @@ int p9_guest_create(struct umbra_vcpu *vcpu)
 		return -ENOMEM;
 	}
 	vc->kvm = &vcpu->vm->arch.partition->kvm;
+	vc->lpcr = 4UL << LPCR_DPFD_SH;
 	kv->kvm = vc->kvm;
 	kv->cpu = -1;
 	kv->arch.vcore = vc;
@@ -204,7 +205,8 @@ static int run_guest(struct umbra_vcpu *vcpu)
 	guest_timing_enter_irqoff();
 	guest_state_enter_irqoff();
 	this_cpu_disable_ftrace();
-	trap = kvmhv_vcpu_entry_p9(kv, limit, vcpu->vm->arch.partition->lpcr, &tb);
+	trap = kvmhv_vcpu_entry_p9(kv, limit, vcpu->vm->arch.partition->lpcr |
+				   kv->arch.vcore->lpcr, &tb);
 	this_cpu_enable_ftrace();
 	guest_state_exit_irqoff();
 	take_later(trap);
@@ -217,6 +219,9 @@ static int run_guest(struct umbra_vcpu *vcpu)
 	guest->dar = kv->arch.fault_dar;
 	guest->dsisr = kv->arch.fault_dsisr;
 	guest->segment = kv->arch.fault_gpa;
+	/* An early POWER9 may give no cause at all: the guest repeats the access. */
+	if (trap == BOOK3S_INTERRUPT_H_DATA_STORAGE && guest->dsisr == HDSISR_CANARY)
+		return 0;
 	return trap;
 }
 
@@ -260,6 +265,23 @@ void p9_save_thread(void)
 	kvmppc_save_user_regs();
 	kvmppc_save_current_sprs();
 	srr_regs_clobbered();
+}
+
+/* Ticks until the guest's decrementer has run out; negative afterwards. */
+s64 p9_dec_left(const struct p9_guest *guest)
+{
+	const struct kvm_vcpu *kv = guest->kernel;
+
+	return kv->arch.dec_expires - kv->arch.vcore->tb_offset - mftb();
+}
+
+/* How the guest wants its interrupts: LPCR[ILE], and AIL where it applies. */
+void p9_interrupt_mode(const struct p9_guest *guest, bool *little, bool *translated)
+{
+	unsigned long lpcr = guest->kernel->arch.vcore->lpcr;
+
+	*little = lpcr & LPCR_ILE;
+	*translated = (lpcr & LPCR_AIL) == LPCR_AIL_3;
 }
 
 void p9_slb_get(const struct p9_guest *guest, unsigned int i, u64 *slbe, u64 *slbv)

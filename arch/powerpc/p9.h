@@ -47,9 +47,21 @@ int p9_guest_create(struct umbra_vcpu *vcpu);
 void p9_guest_destroy(struct umbra_vcpu *vcpu);
 int p9_enter(struct umbra_vcpu *vcpu);
 void p9_save_thread(void);
+s64 p9_dec_left(const struct p9_guest *guest);
+void p9_interrupt_mode(const struct p9_guest *guest, bool *little, bool *translated);
 void p9_slb_get(const struct p9_guest *guest, unsigned int i, u64 *slbe, u64 *slbv);
 void p9_slb_clear(struct p9_guest *guest);
 void p9_slb_set(struct p9_guest *guest, unsigned int entry, u64 slbe, u64 slbv);
+
+/* p9_onereg.c */
+long p9_one_reg(struct p9_guest *guest, const struct kvm_one_reg *reg, bool write);
+
+/* idle.c */
+bool power_idle_hcall(struct umbra_vcpu *vcpu, u64 nr, u64 arg, long *ret);
+int power_wait(struct umbra_vcpu *vcpu);
+
+/* vm.c */
+long power_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, void __user *argp);
 
 /* regs.c */
 long power_regs_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);

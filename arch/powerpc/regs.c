@@ -56,6 +56,7 @@ static long set_regs(struct umbra_vcpu *vcpu, const struct kvm_regs __user *user
 	/* What was asked of userspace before is not answered into these. */
 	vcpu->arch.mmio.len = 0;
 	vcpu->arch.hcall = false;
+	vcpu->arch.ceded = false;
 	return 0;
 }
 
@@ -106,6 +107,15 @@ free:
 	return ret;
 }
 
+static long one_reg(struct umbra_vcpu *vcpu, const struct kvm_one_reg __user *user, bool write)
+{
+	struct kvm_one_reg reg;
+
+	if (copy_from_user(&reg, user, sizeof(reg)))
+		return -EFAULT;
+	return p9_one_reg(vcpu->arch.guest, &reg, write);
+}
+
 /* Hypercalls are PAPR's; that is said once, and changes nothing. */
 static long enable_cap(const struct kvm_enable_cap __user *user)
 {
@@ -122,8 +132,8 @@ static long enable_cap(const struct kvm_enable_cap __user *user)
  * @cmd: the ioctl
  * @argp: its argument
  *
- * Return: 0; -EFAULT; -ENOMEM; -EINVAL for a PVR that is not the host's, or another
- * capability; -ENOTTY for another ioctl.
+ * Return: 0; -EFAULT; -ENOMEM; -EINVAL for a PVR that is not the host's, another
+ * capability, or a register that there is not; -ENOTTY for another ioctl.
  */
 long power_regs_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp)
 {
@@ -136,6 +146,9 @@ long power_regs_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *ar
 		return get_sregs(vcpu, argp);
 	case KVM_SET_SREGS:
 		return set_sregs(vcpu, argp);
+	case KVM_GET_ONE_REG:
+	case KVM_SET_ONE_REG:
+		return one_reg(vcpu, argp, cmd == KVM_SET_ONE_REG);
 	case KVM_ENABLE_CAP:
 		return enable_cap(argp);
 	default:

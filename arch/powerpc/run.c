@@ -51,7 +51,7 @@ int umbra_arch_vcpu_run(struct umbra_vcpu *vcpu)
 		if (ret)
 			return ret;
 		umbra_vcpu_srcu_unlock(vcpu);
-		trap = p9_enter(vcpu);
+		trap = power_wait(vcpu) ? 0 : p9_enter(vcpu);
 		umbra_vcpu_srcu_lock(vcpu);
 		ret = power_handle_exit(vcpu, trap);
 	} while (ret > 0);

@@ -28,18 +28,35 @@ static int enter_one(struct umbra_vcpu *vcpu, u64 addr)
 	struct umbra_hpt *hpt = &vcpu->vm->mmu.arch.hpt;
 	u64 large = PAGE_SHIFT == 16 ? HPTE_V_LARGE : 0;
 	struct hpt_key key;
-	u64 gpr[HPT_HCALL_REGS] = {};
+	struct hpte h;
+	u64 index;
+	long ret, at;
 
 	if (!hpt_make_key(hpt, addr, vrma_slbv(), &key))
 		return -EINVAL;
-	gpr[0] = H_ENTER;
-	gpr[1] = H_EXACT;
-	gpr[2] = (key.hash & hpt_hash_mask(hpt)) * HPTES_PER_GROUP + HPTES_PER_GROUP - 1;
-	gpr[3] = key.v | HPTE_V_BOLTED | large | HPTE_V_VALID;
-	gpr[4] = addr | (large ? 0x1000 : 0) | HPTE_R_M | HPTE_R_R | HPTE_R_C;
-	hpt_hcall(vcpu, gpr);
-	/* What stands there already is the guest's, or its own from before. */
-	return (long)gpr[0] == H_SUCCESS || (long)gpr[0] == H_PTEG_FULL ? 0 : -ENOMEM;
+	index = (key.hash & hpt_hash_mask(hpt)) * HPTES_PER_GROUP + HPTES_PER_GROUP - 1;
+	h.v = key.v | HPTE_V_BOLTED | large;
+	h.r = addr | (large ? 0x1000 : 0) | HPTE_R_M | HPTE_R_R | HPTE_R_C;
+	ret = hpt_enter(&vcpu->vm->mmu, H_EXACT, index, h, &at);
+	/* Full: it is the guest's, or its own from before. Else: the table has shrunk since. */
+	return ret == H_SUCCESS || ret == H_PTEG_FULL || ret == H_PARAMETER ? 0 : -ENOMEM;
+}
+
+static int enter_all(struct umbra_vcpu *vcpu)
+{
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+	struct umbra_memslot *slot = umbra_memslots_find(umbra_mmu_slots(mmu), 0);
+	u64 addr, size;
+	int err = 0;
+
+	if (!slot)
+		return -EINVAL;
+	/* One place of each group, at most. */
+	size = min3((u64)slot->npages << PAGE_SHIFT, (u64)VRMA_MAX,
+		    (u64)(hpt_hash_mask(&mmu->arch.hpt) + 1) << PAGE_SHIFT);
+	for (addr = 0; addr < size && !err; addr += PAGE_SIZE)
+		err = enter_one(vcpu, addr);
+	return err;
 }
 
 /**
@@ -52,28 +69,22 @@ static int enter_one(struct umbra_vcpu *vcpu, u64 addr)
 int vrma_setup(struct umbra_vcpu *vcpu)
 {
 	struct umbra_mmu *mmu = &vcpu->vm->mmu;
-	struct umbra_memslot *slot;
-	u64 addr, size;
-	int err = 0;
+	unsigned long gen;
+	int err;
 
-	if (READ_ONCE(mmu->arch.vrma))
-		return 0;
-	slot = umbra_memslots_find(umbra_mmu_slots(mmu), 0);
-	if (!slot)
-		return -EINVAL;
-	/* One place of each group, at most. */
-	size = min3((u64)slot->npages << PAGE_SHIFT, (u64)VRMA_MAX,
-		    (u64)(hpt_hash_mask(&mmu->arch.hpt) + 1) << PAGE_SHIFT);
-	for (addr = 0; addr < size && !err; addr += PAGE_SIZE)
-		err = enter_one(vcpu, addr);
-	if (err)
-		return err;
-	write_lock(&mmu->lock);
-	if (!mmu->arch.vrma) {
-		p9_partition_set_table(vcpu->vm, vrma_slbv());
-		hpt_flush_all(mmu);
-		WRITE_ONCE(mmu->arch.vrma, true);
+	while (!READ_ONCE(mmu->arch.vrma)) {
+		gen = READ_ONCE(mmu->arch.hpt_gen);
+		err = enter_all(vcpu);
+		if (err)
+			return err;
+		write_lock(&mmu->lock);
+		/* Another table may have come meanwhile, which has none of them. */
+		if (!mmu->arch.vrma && mmu->arch.hpt_gen == gen) {
+			p9_partition_set_table(vcpu->vm, vrma_slbv());
+			hpt_flush_all(mmu);
+			WRITE_ONCE(mmu->arch.vrma, true);
+		}
+		write_unlock(&mmu->lock);
 	}
-	write_unlock(&mmu->lock);
 	return 0;
 }

@@ -58,7 +58,12 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 	case KVM_CAP_MMU_SHADOW_CACHE_CONTROL:
 	case KVM_CAP_VCPU_ATTRIBUTES:
 	case KVM_CAP_GET_MSR_FEATURES:
+	case KVM_CAP_INTERNAL_ERROR_DATA:
+	case KVM_CAP_SET_GUEST_DEBUG:
+	case KVM_CAP_X86_ROBUST_SINGLESTEP:
 		return 1;
+	case KVM_CAP_SET_GUEST_DEBUG2:
+		return UMBRA_GUESTDBG_VALID;
 	case KVM_CAP_SYNC_REGS:
 		return KVM_SYNC_X86_VALID_FIELDS;
 	case KVM_CAP_XSAVE2:
@@ -105,19 +110,12 @@ static long set_addr(struct umbra_vm *vm, u64 *slot, u64 addr, u64 limit)
 	return 0;
 }
 
-/* -EINVAL for a capability that is not enabled this way, and for flags. */
-static long enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap __user *argp)
+long umbra_arch_enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap *cap)
 {
-	struct kvm_enable_cap cap;
-	long r;
+	long r = umbra_irqchip_enable_cap(vm, cap);
 
-	if (copy_from_user(&cap, argp, sizeof(cap)))
-		return -EFAULT;
-	if (cap.flags)
-		return -EINVAL;
-	r = umbra_irqchip_enable_cap(vm, &cap);
 	if (r == -ENOTTY)
-		r = umbra_caps_enable(vm, &cap);
+		r = umbra_caps_enable(vm, cap);
 	return r == -ENOTTY ? -EINVAL : r;
 }
 
@@ -141,8 +139,6 @@ long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long ar
 			return -EINVAL;
 		WRITE_ONCE(vm->mmu.arch.max_shadow, arg);
 		return 0;
-	case KVM_ENABLE_CAP:
-		return enable_cap(vm, (void __user *)arg);
 	default:
 		r = umbra_clock_vm_ioctl(vm, cmd, (void __user *)arg);
 		if (r == -ENOTTY)
@@ -157,7 +153,7 @@ long umbra_arch_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd,
 	static long (*const handlers[])(struct umbra_vcpu *vcpu, unsigned int cmd,
 					void __user *argp) = {
 		umbra_regs_ioctl, umbra_fpu_ioctl, umbra_msr_ioctl, umbra_cpuid_ioctl,
-		umbra_event_ioctl, umbra_mce_ioctl, umbra_irqchip_vcpu_ioctl,
+		umbra_event_ioctl, umbra_mce_ioctl, umbra_debug_ioctl, umbra_irqchip_vcpu_ioctl,
 		umbra_tsc_ioctl, umbra_caps_vcpu_ioctl,
 	};
 	unsigned int i;
@@ -256,7 +252,7 @@ void umbra_x86_reset(struct umbra_vcpu *vcpu, bool init)
 	arch->nmi_pending = 0;
 	arch->nmi_masked = false;
 	arch->halted = false;
-	arch->triple_fault = false;
+	arch->stop = 0;
 	memset(&arch->io, 0, sizeof(arch->io));
 	umbra_shadow_changed(vcpu);
 	if (!init) {

@@ -155,7 +155,7 @@ static void report_uncorrected(struct umbra_vcpu *vcpu, u64 *bank,
 	struct umbra_x86_mce *mce = &vcpu->arch.mce;
 
 	if ((mce->status & MCG_STATUS_MCIP) || !(vcpu->arch.cr4 & X86_CR4_MCE)) {
-		vcpu->arch.triple_fault = true;
+		vcpu->arch.stop |= UMBRA_STOP_SHUTDOWN;
 		return;
 	}
 	record(bank, error);

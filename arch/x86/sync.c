@@ -7,27 +7,16 @@
  */
 #include "x86.h"
 
-/**
- * umbra_sync_in() - take the registers that userspace changed in kvm_run
- * @vcpu: the vCPU, at the start of KVM_RUN
- *
- * Return: 0; -EINVAL for bits that do not exist, in what is to be taken as well as in what
- * is to be given, and for registers that no CPU would take.
- */
-int umbra_sync_in(struct umbra_vcpu *vcpu)
+/* Not inline: the kernel clears the union, which the usual KVM_RUN does not need. */
+static noinline int take(struct umbra_vcpu *vcpu, u64 dirty)
 {
 	struct kvm_run *run = vcpu->run;
-	u64 dirty = READ_ONCE(run->kvm_dirty_regs);
 	union {
 		struct kvm_regs regs;
 		struct kvm_sregs sregs;
 		struct kvm_vcpu_events events;
 	} u;
 
-	if ((dirty | READ_ONCE(run->kvm_valid_regs)) & ~(u64)KVM_SYNC_X86_VALID_FIELDS)
-		return -EINVAL;
-	if (likely(!dirty))
-		return 0;
 	if (dirty & KVM_SYNC_X86_REGS) {
 		memcpy(&u.regs, &run->s.regs.regs, sizeof(u.regs));
 		umbra_set_regs(vcpu, &u.regs);
@@ -44,6 +33,22 @@ int umbra_sync_in(struct umbra_vcpu *vcpu)
 	}
 	run->kvm_dirty_regs = 0;
 	return 0;
+}
+
+/**
+ * umbra_sync_in() - take the registers that userspace changed in kvm_run
+ * @vcpu: the vCPU, at the start of KVM_RUN
+ *
+ * Return: 0; -EINVAL for bits that do not exist, in what is to be taken as well as in what
+ * is to be given, and for registers that no CPU would take.
+ */
+int umbra_sync_in(struct umbra_vcpu *vcpu)
+{
+	u64 dirty = READ_ONCE(vcpu->run->kvm_dirty_regs);
+
+	if ((dirty | READ_ONCE(vcpu->run->kvm_valid_regs)) & ~(u64)KVM_SYNC_X86_VALID_FIELDS)
+		return -EINVAL;
+	return unlikely(dirty) ? take(vcpu, dirty) : 0;
 }
 
 /**

@@ -28,6 +28,7 @@
 /* DR6 and DR7 with nothing set. */
 #define UMBRA_DR6_FIXED	0xffff0ff0
 #define UMBRA_DR7_FIXED	0x400
+#define UMBRA_DR7_BITS	0xffff2bffULL	/* that can be set besides */
 
 #define UMBRA_DR6_BD	BIT(13)
 #define UMBRA_DR6_BS	BIT(14)
@@ -66,7 +67,7 @@ enum umbra_verdict {
  * @code_mode: one of the modes that are left to CS.L and CS.D in protected mode
  * @linear_rip: linear address of the current instruction
  * @sync_cr: arch.cr0, cr2, cr3, cr4 or efer was changed
- * @sync_dr: arch.dr6 or dr7 was changed
+ * @sync_dr: arch.dr6, dr7 or debug was changed, or the hardware's DR6 is to be as before
  * @sync_tsc: arch.tsc_offset or msr_tsc_aux was changed
  * @sync_spec_ctrl: arch.msr_spec_ctrl was changed; may be in the inner section
  * @int_shadow: does the next instruction run with interrupts held off?
@@ -229,6 +230,38 @@ bool umbra_irq_window(struct umbra_vcpu *vcpu);
 void umbra_get_events(struct umbra_vcpu *vcpu, struct kvm_vcpu_events *ev);
 long umbra_set_events(struct umbra_vcpu *vcpu, const struct kvm_vcpu_events *ev);
 long umbra_event_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
+
+/* debug.c */
+#define UMBRA_GUESTDBG_VALID	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | \
+				 KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP | \
+				 KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP | \
+				 KVM_GUESTDBG_BLOCKIRQ)
+u64 umbra_debug_rflags(const struct umbra_vcpu *vcpu);
+void umbra_debug_step(struct umbra_vcpu *vcpu);
+int umbra_debug_exit(struct umbra_vcpu *vcpu, u8 vector, u64 dr6);
+void umbra_debug_trap(struct umbra_vcpu *vcpu, u64 why);
+long umbra_debug_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
+
+/* Is a #DB userspace's? */
+static inline bool umbra_debug_takes_db(const struct umbra_vcpu *vcpu)
+{
+	return vcpu->arch.debug.control & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP);
+}
+
+/* The DR7 that counts while the guest runs, and the addresses with it. */
+static inline u64 umbra_debug_dr7(const struct umbra_vcpu *vcpu)
+{
+	const struct umbra_arch_vcpu *arch = &vcpu->arch;
+
+	return arch->debug.control & KVM_GUESTDBG_USE_HW_BP ? arch->debug.dr7 : arch->dr7;
+}
+
+static inline const u64 *umbra_debug_dr(const struct umbra_vcpu *vcpu)
+{
+	const struct umbra_arch_vcpu *arch = &vcpu->arch;
+
+	return arch->debug.control & KVM_GUESTDBG_USE_HW_BP ? arch->debug.dr : arch->dr;
+}
 
 static inline void umbra_queue_ud(struct umbra_vcpu *vcpu)
 {

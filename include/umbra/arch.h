@@ -9,6 +9,7 @@
 
 #include <linux/types.h>
 
+struct kvm_enable_cap;
 struct umbra_mmu;
 struct umbra_mmu_ops;
 struct umbra_vcpu;
@@ -48,6 +49,17 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext);
 /* ioctls that the shared dispatchers do not know; -ENOTTY if nobody does. */
 long umbra_arch_dev_ioctl(unsigned int cmd, unsigned long arg);
 long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long arg);
+
+/**
+ * umbra_arch_enable_cap() - KVM_ENABLE_CAP on the VM, of what is the architecture's
+ * @vm: the VM; no lock held
+ * @cap: the capability; its flags are 0
+ *
+ * Sleeps. Return: 0; -EINVAL for a capability that is not enabled this way and for
+ * arguments that make no sense; what enabling it needs may add others.
+ */
+long umbra_arch_enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
+
 /* vcpu->mutex held, the slots' SRCU not. */
 long umbra_arch_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd,
 			   unsigned long arg);

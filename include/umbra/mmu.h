@@ -354,6 +354,12 @@ int umbra_guest_write(struct umbra_mmu_vcpu *mv, gpa_t gpa, const void *data, si
 int umbra_guest_update(struct umbra_mmu_vcpu *mv, struct umbra_memslot *slot, gpa_t gpa,
 		       size_t len, int (*update)(void __user *to, void *arg), void *arg);
 
+#ifdef UMBRA_TEST
+/* mmu/hook.c */
+void umbra_mmu_settle(struct umbra_mmu *mmu, const s64 *leaves, s64 held);
+int umbra_mmu_hook(struct umbra_mmu *mmu, const struct umbra_test_hook *hook);
+#endif
+
 /* mmu/audit.c */
 int umbra_audit(struct umbra_mmu *mmu, struct umbra_audit *out);
 void umbra_audit_after(struct umbra_mmu *mmu, const char *where);

@@ -166,7 +166,7 @@ void hpt_unlink(struct umbra_mmu *mmu, unsigned long index, const struct hpte *h
 
 	umbra_revmap_remove(mmu->arch.hpt.rev, word, index);
 	atomic64_dec(&mmu->stat.pages[0]);
-	rev->guest_r |= rc;
+	hpt_note_rc(&mmu->arch.hpt, index, rc);
 	hpt_collect(mmu, h, rc, word);
 	if (rev->guest_r & HPTE_R_PINNED) {
 		rev->guest_r &= ~HPTE_R_PINNED;

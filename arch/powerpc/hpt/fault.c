@@ -33,6 +33,17 @@ static int choose_page(struct umbra_mmu *mmu, struct umbra_fault *fault, gfn_t f
 	return 0;
 }
 
+/* Lock the HPTE that the fault saw; false when there is a smaller table now. */
+static bool lock_seen(struct umbra_hpt *hpt, const struct umbra_hpt_expect *expect,
+		      struct hpte *h)
+{
+	if (expect->index >= hpt_count(hpt))
+		return false;
+	hpte_lock(hpt, expect->index);
+	*h = hpte_read(hpt, expect->index);
+	return true;
+}
+
 /* Is the HPTE still what the fault saw, and does it still lack what the guest needs? */
 static bool still_wanted(struct umbra_hpt *hpt, const struct umbra_hpt_expect *expect,
 			 const struct hpte *h)
@@ -106,8 +117,8 @@ int hpt_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 	if (!pfn_valid(page.pfn) && !(expect->guest_r & HPTE_R_I))
 		return -EFAULT;
 
-	hpte_lock(hpt, expect->index);
-	h = hpte_read(hpt, expect->index);
+	if (!lock_seen(hpt, expect, &h))
+		return UMBRA_FAULT_RETRY;
 	if (still_wanted(hpt, expect, &h)) {
 		install(mmu, fault, expect->index, &h, word,
 			hpt_hw_r(hpt->rev[expect->index].guest_r, shift, page.pfn,
@@ -127,13 +138,13 @@ static void mark_mmio(struct umbra_mmu *mmu, const struct umbra_hpt_expect *expe
 	struct hpte h;
 
 	read_lock(&mmu->lock);
-	hpte_lock(hpt, expect->index);
-	h = hpte_read(hpt, expect->index);
-	if (h.v == expect->v && (h.v & HPTE_V_ABSENT) && !(~h.r & HPTE_R_KEY)) {
-		h.r |= HPTE_R_KEY;
-		hpte_write(hpt, expect->index, h);
+	if (lock_seen(hpt, expect, &h)) {
+		if (h.v == expect->v && (h.v & HPTE_V_ABSENT)) {
+			h.r |= HPTE_R_KEY;
+			hpte_write(hpt, expect->index, h);
+		}
+		hpte_unlock(hpt, expect->index);
 	}
-	hpte_unlock(hpt, expect->index);
 	read_unlock(&mmu->lock);
 }
 

@@ -13,8 +13,6 @@
 
 #include "hpt.h"
 
-#define HPTE_R_GUEST_RESERVED	HPTE_R_PINNED
-
 /* Flags of H_PROTECT are the bits of the second doubleword, the high ones moved. */
 static u64 protect_bits(u64 flags)
 {
@@ -51,18 +49,6 @@ static unsigned long *word_of(struct umbra_mmu *mmu, u64 index, const struct hpt
 	struct umbra_memslot *slot;
 
 	return hpt_word(mmu, hpte_gpa(guest_r, hpte_shift(h->v, guest_r)) >> PAGE_SHIFT, &slot);
-}
-
-/* What the guest may know of an HPTE that it has. */
-static struct hpte guest_view(struct umbra_hpt *hpt, u64 index, struct hpte h)
-{
-	u64 rc = h.v & HPTE_V_VALID ? h.r & (HPTE_R_R | HPTE_R_C) : 0;
-
-	if (!(h.v & HPTE_V_USED))
-		return (struct hpte) {};
-	h.v = (h.v & ~HPTE_V_ABSENT) | HPTE_V_VALID;
-	h.r = (hpt->rev[index].guest_r | rc) & ~HPTE_R_GUEST_RESERVED;
-	return h;
 }
 
 /* Make a new HPTE valid at once, if the host has the page. The HPTE is locked. */
@@ -119,51 +105,110 @@ static bool wimg_valid(const struct umbra_memslot *slot, u64 r)
 	return !slot || wimg == HPTE_R_M || (wimg & (HPTE_R_W | HPTE_R_I)) == HPTE_R_I;
 }
 
+/* Can it be entered, wherever? @slot is set to what holds its page, or to NULL. */
+static long check_new(struct umbra_mmu *mmu, const struct hpte *h, struct umbra_memslot **slot)
+{
+	unsigned int shift = hpte_shift(h->v, h->r);
+	gpa_t gpa;
+
+	if (!shift || h->v >> 63)
+		return H_PARAMETER;
+	gpa = hpte_gpa(h->r, shift);
+	*slot = umbra_memslots_find(umbra_mmu_slots(mmu), gpa >> PAGE_SHIFT);
+	if (!*slot)
+		return H_SUCCESS;
+	if (!umbra_slot_holds(*slot, (gpa + (1UL << shift) - 1) >> PAGE_SHIFT) ||
+	    !wimg_valid(*slot, h->r))
+		return H_PARAMETER;
+	return hpt_make_maps(*slot) ? H_RESOURCE : H_SUCCESS;
+}
+
+/* mmu->lock held for reading. Gives the index; -1 without a place. */
+static long enter_locked(struct umbra_mmu *mmu, u64 flags, u64 index, struct hpte h, bool memory)
+{
+	struct umbra_hpt *hpt = &mmu->arch.hpt;
+	unsigned int shift = hpte_shift(h.v, h.r);
+	long at = lock_free(hpt, flags, index);
+
+	if (at < 0)
+		return at;
+	hpt->rev[at].guest_r = h.r;
+	hpt_note(hpt, at);
+	if (shift > PAGE_SHIFT)
+		WRITE_ONCE(hpt->large, true);
+	if (!memory || !enter_valid(mmu, at, &h, shift))
+		h.v |= HPTE_V_ABSENT;
+	if (!memory)
+		h.r |= HPTE_R_KEY;
+	hpte_write(hpt, at, h);
+	hpte_unlock(hpt, at);
+	return at;
+}
+
+static struct hpte cleaned(u64 v, u64 r)
+{
+	return (struct hpte) { v & ~(HPTE_V_UMBRA_LOCK | HPTE_V_USED), r & ~HPTE_R_PINNED };
+}
+
+/**
+ * hpt_enter() - have a new HPTE in the table
+ * @mmu: the MMU; mmu->srcu held, mmu->lock not
+ * @flags: H_EXACT: there, or nowhere; else the first free place of the group
+ * @index: where
+ * @h: the HPTE as the guest knows it
+ * @at: set to where it is; unchanged, or -1 for H_PTEG_FULL, where it is not
+ *
+ * Sleeps. Return: H_SUCCESS; H_PARAMETER, H_PTEG_FULL; H_RESOURCE without memory.
+ */
+long hpt_enter(struct umbra_mmu *mmu, u64 flags, u64 index, struct hpte h, long *at)
+{
+	struct umbra_memslot *slot;
+	long ret;
+
+	h = cleaned(h.v, h.r);
+	ret = check_new(mmu, &h, &slot);
+	if (ret)
+		return ret;
+	ret = H_PARAMETER;
+	read_lock(&mmu->lock);
+	if (index < hpt_count(&mmu->arch.hpt)) {
+		index = array_index_nospec(index, hpt_count(&mmu->arch.hpt));
+		*at = enter_locked(mmu, flags, index, h, slot);
+		ret = *at < 0 ? H_PTEG_FULL : H_SUCCESS;
+	}
+	read_unlock(&mmu->lock);
+	return ret;
+}
+
+/* The page that is about to be entered. What would be refused is not zeroed. */
+static long zero_new(struct umbra_vcpu *vcpu, u64 index, const struct hpte *h)
+{
+	struct umbra_mmu *mmu = &vcpu->vm->mmu;
+	struct umbra_memslot *slot;
+	unsigned int shift;
+	long ret;
+
+	if (index >= hpt_count(&mmu->arch.hpt))
+		return H_PARAMETER;
+	ret = check_new(mmu, h, &slot);
+	if (ret || !slot)
+		return ret;
+	shift = hpte_shift(h->v, h->r);
+	return hpt_zero_memory(vcpu, hpte_gpa(h->r, shift), 1UL << shift);
+}
+
 /* H_ENTER: flags, index, the two doublewords. Gives the index. */
 static long h_enter(struct umbra_vcpu *vcpu, u64 *gpr)
 {
-	struct umbra_mmu *mmu = &vcpu->vm->mmu;
-	struct umbra_hpt *hpt = &mmu->arch.hpt;
-	u64 flags = gpr[1], index = gpr[2];
-	struct hpte h = {
-		.v = gpr[3] & ~(HPTE_V_UMBRA_LOCK | HPTE_V_USED),
-		.r = gpr[4] & ~HPTE_R_GUEST_RESERVED,
-	};
-	unsigned int shift = hpte_shift(h.v, h.r);
-	struct umbra_memslot *slot;
-	gfn_t gfn, last;
-	long at;
+	struct hpte h = cleaned(gpr[3], gpr[4]);
+	long ret = H_SUCCESS, at = gpr[1];
 
-	if (!shift || index >= hpt_count(hpt) || h.v >> 63)
-		return H_PARAMETER;
-	index = array_index_nospec(index, hpt_count(hpt));
-	gfn = hpte_gpa(h.r, shift) >> PAGE_SHIFT;
-	last = (hpte_gpa(h.r, shift) + (1UL << shift) - 1) >> PAGE_SHIFT;
-	slot = umbra_memslots_find(umbra_mmu_slots(mmu), gfn);
-	if (slot && (!umbra_slot_holds(slot, last) || !wimg_valid(slot, h.r)))
-		return H_PARAMETER;
-	if (slot && hpt_make_maps(slot))
-		return H_RESOURCE;
-	if (slot && (flags & H_ZERO_PAGE) &&
-	    hpt_zero_memory(vcpu, hpte_gpa(h.r, shift), 1UL << shift))
-		return H_PARAMETER;
-
-	read_lock(&mmu->lock);
-	at = lock_free(hpt, flags, index);
-	if (at >= 0) {
-		hpt->rev[at].guest_r = h.r;
-		if (shift > PAGE_SHIFT)
-			WRITE_ONCE(hpt->large, true);
-		if (!slot || !enter_valid(mmu, at, &h, shift))
-			h.v |= HPTE_V_ABSENT;
-		if (!slot)
-			h.r |= HPTE_R_KEY;
-		hpte_write(hpt, at, h);
-		hpte_unlock(hpt, at);
-	}
-	read_unlock(&mmu->lock);
+	if (gpr[1] & H_ZERO_PAGE)
+		ret = zero_new(vcpu, gpr[2], &h);
+	if (!ret)
+		ret = hpt_enter(&vcpu->vm->mmu, gpr[1], gpr[2], h, &at);
 	gpr[1] = at;
-	return at < 0 ? H_PTEG_FULL : H_SUCCESS;
+	return ret;
 }
 
 /* Take the locked HPTE away; @flush is owed if it was valid. Its last R and C are not in yet. */
@@ -191,31 +236,50 @@ static struct hpte finish_remove(struct umbra_mmu *mmu, u64 index, struct hpte h
 		hpt_unlink(mmu, index, &h, word);
 		umbra_revmap_unlock(word);
 	}
-	view = guest_view(hpt, index, h);
+	view = hpt_guest_view(hpt, index, h);
 	hpt->rev[index].guest_r = 0;
+	hpt_note(hpt, index);
 	hpte_write(hpt, index, (struct hpte) {});
 	hpte_unlock(hpt, index);
 	return view;
 }
 
-/* H_REMOVE: flags, index, AVPN. Gives the HPTE. */
-static long h_remove(struct umbra_vcpu *vcpu, u64 *gpr)
+/**
+ * hpt_remove() - take an HPTE from the table
+ * @mmu: the MMU; mmu->srcu held, mmu->lock not
+ * @flags: H_AVPN, H_ANDCOND
+ * @index: of the HPTE
+ * @avpn: what it is expected to be, as @flags say
+ * @h: set to what the guest had
+ *
+ * Return: H_SUCCESS, H_PARAMETER, H_NOT_FOUND.
+ */
+long hpt_remove(struct umbra_mmu *mmu, u64 flags, u64 index, u64 avpn, struct hpte *h)
 {
-	struct umbra_mmu *mmu = &vcpu->vm->mmu;
 	struct hpt_flush flush = { 0 };
-	struct hpte h;
 	long ret;
 
 	read_lock(&mmu->lock);
-	ret = lock_expected(&mmu->arch.hpt, gpr[1], gpr[2], gpr[3], true, &h);
+	ret = lock_expected(&mmu->arch.hpt, flags, index, avpn, true, h);
 	if (!ret) {
-		begin_remove(mmu, gpr[2], h, &flush);
+		begin_remove(mmu, index, *h, &flush);
 		hpt_flush_now(mmu, &flush);
-		h = finish_remove(mmu, gpr[2], h);
+		*h = finish_remove(mmu, index, *h);
+	}
+	read_unlock(&mmu->lock);
+	return ret;
+}
+
+/* H_REMOVE: flags, index, AVPN. Gives the HPTE. */
+static long h_remove(struct umbra_vcpu *vcpu, u64 *gpr)
+{
+	struct hpte h;
+	long ret = hpt_remove(&vcpu->vm->mmu, gpr[1], gpr[2], gpr[3], &h);
+
+	if (!ret) {
 		gpr[1] = h.v;
 		gpr[2] = h.r;
 	}
-	read_unlock(&mmu->lock);
 	return ret;
 }
 
@@ -323,15 +387,17 @@ static long h_read(struct umbra_vcpu *vcpu, u64 *gpr)
 		index &= ~3ULL;
 		n = 4;
 	}
-	if (index >= hpt_count(hpt))
-		return H_PARAMETER;
-	index = array_index_nospec(index, hpt_count(hpt));
 	read_lock(&mmu->lock);
+	if (index >= hpt_count(hpt)) {
+		read_unlock(&mmu->lock);
+		return H_PARAMETER;
+	}
+	index = array_index_nospec(index, hpt_count(hpt));
 	for (i = 0; i < n; i++) {
 		struct hpte h;
 
 		hpte_lock(hpt, index + i);
-		h = guest_view(hpt, index + i, hpte_read(hpt, index + i));
+		h = hpt_guest_view(hpt, index + i, hpte_read(hpt, index + i));
 		hpte_unlock(hpt, index + i);
 		gpr[1 + 2 * i] = h.v;
 		gpr[2 + 2 * i] = h.r;
@@ -358,6 +424,7 @@ static long h_protect(struct umbra_vcpu *vcpu, u64 *gpr)
 		u64 *guest_r = &hpt->rev[index].guest_r, v = h.v;
 
 		*guest_r = (*guest_r & ~PROTECT_MASK) | bits;
+		hpt_note(hpt, index);
 		if (v & HPTE_V_VALID) {
 			bool writable = hpte_writable(h.r);
 
@@ -386,7 +453,7 @@ static long h_clear(struct umbra_vcpu *vcpu, u64 *gpr, u64 bit)
 	read_lock(&mmu->lock);
 	ret = lock_expected(hpt, 0, index, 0, true, &h);
 	if (!ret) {
-		gpr[1] = guest_view(hpt, index, h).r;
+		gpr[1] = hpt_guest_view(hpt, index, h).r;
 		/* The host's aging and its log still want to know. */
 		if ((h.v & HPTE_V_VALID) && (h.r & bit)) {
 			unsigned long *word = word_of(mmu, index, &h);
@@ -400,6 +467,7 @@ static long h_clear(struct umbra_vcpu *vcpu, u64 *gpr, u64 bit)
 			hpte_write(hpt, index, h);
 		}
 		hpt->rev[index].guest_r &= ~bit;
+		hpt_note(hpt, index);
 		hpte_unlock(hpt, index);
 	}
 	read_unlock(&mmu->lock);

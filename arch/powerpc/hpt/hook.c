@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Faults put into the table by hand, in test builds, to show that the audit and the tests
- * find them.
+ * Faults put into the table by hand; see mmu/hook.c.
  *
  * Locks: mmu->lock held for writing.
  */
@@ -40,16 +39,18 @@ static int spoil(struct umbra_mmu *mmu, u32 hook, gfn_t gfn)
 	return ret;
 }
 
-/* What was leaked is not to be held against the VM any more. */
+/* What was lost or leaked is not to be held against the VM any more. */
 static int repair(struct umbra_mmu *mmu)
 {
 	struct umbra_hpt *hpt = &mmu->arch.hpt;
+	s64 held = 0, leaves[UMBRA_LEVEL_NUM] = { 0 };
 	unsigned long index;
-	s64 held = 0;
 
-	for (index = 0; index < hpt_count(hpt); index++)
+	for (index = 0; index < hpt_count(hpt); index++) {
+		leaves[0] += !!(hpte_read(hpt, index).v & HPTE_V_VALID);
 		held += !!(hpt->rev[index].guest_r & HPTE_R_PINNED);
-	atomic64_set(&mmu->refs.taken, atomic64_read(&mmu->refs.released) + held);
+	}
+	umbra_mmu_settle(mmu, leaves, held);
 	return 0;
 }
 
@@ -57,25 +58,13 @@ static int repair(struct umbra_mmu *mmu)
 int hpt_hook(struct umbra_mmu *mmu, const struct umbra_test_hook *hook)
 {
 	switch (hook->hook) {
-	case UMBRA_HOOK_NO_FLUSH:
-		mmu->hook_no_flush = hook->arg;
-		return 0;
-	case UMBRA_HOOK_NO_RETRY:
-		mmu->hook_no_retry = hook->arg;
-		return 0;
 	case UMBRA_HOOK_SPTE_PFN:
 	case UMBRA_HOOK_SPTE_WRITE:
 	case UMBRA_HOOK_SPTE_LOST:
 		return spoil(mmu, hook->hook, hook->arg);
-	case UMBRA_HOOK_REF_LEAK:
-		atomic64_add(hook->arg, &mmu->refs.taken);
-		return 0;
 	case UMBRA_HOOK_REPAIR:
 		return repair(mmu);
-	case UMBRA_HOOK_ALLOC_FAIL:
-		umbra_cache_fail_in(hook->arg);
-		return 0;
 	default:
-		return -EINVAL;
+		return umbra_mmu_hook(mmu, hook);
 	}
 }

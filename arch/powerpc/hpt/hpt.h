@@ -126,6 +126,34 @@ static inline void hpte_write(struct umbra_hpt *hpt, unsigned long index, struct
 		asm volatile("ptesync" : : : "memory");
 }
 
+/* The guest's view of an HPTE, which is the caller's to change, is about to be another. */
+static inline void hpt_note(struct umbra_hpt *hpt, unsigned long index)
+{
+	set_bit(index, hpt->changed);
+}
+
+/* What the hardware noted becomes part of the guest's view. */
+static inline void hpt_note_rc(struct umbra_hpt *hpt, unsigned long index, u64 rc)
+{
+	if (!(rc & ~hpt->rev[index].guest_r))
+		return;
+	hpt->rev[index].guest_r |= rc;
+	hpt_note(hpt, index);
+}
+
+/* What the guest may know of an HPTE that it has. The HPTE is locked. */
+static inline struct hpte hpt_guest_view(const struct umbra_hpt *hpt, unsigned long index,
+					 struct hpte h)
+{
+	u64 rc = h.v & HPTE_V_VALID ? h.r & (HPTE_R_R | HPTE_R_C) : 0;
+
+	if (!(h.v & HPTE_V_USED))
+		return (struct hpte) {};
+	h.v = (h.v & ~HPTE_V_ABSENT) | HPTE_V_VALID;
+	h.r = (hpt->rev[index].guest_r | rc) & ~HPTE_R_PINNED;
+	return h;
+}
+
 /*
  * log2 of the size of the page that an HPTE maps, and of the pages by which its segment
  * is hashed (LP encodings of POWER8 and POWER9). 0 for an encoding that does not exist.
@@ -232,6 +260,8 @@ void hpt_invalidate(struct umbra_mmu *mmu, unsigned long index, struct hpte *h);
 
 /* table.c */
 int hpt_allocate(struct umbra_mmu *mmu, unsigned int *order);
+int hpt_resize_prepare(struct umbra_mmu *mmu, unsigned int order);
+int hpt_resize_commit(struct umbra_mmu *mmu, unsigned int order);
 int hpt_init(struct umbra_mmu *mmu);
 void hpt_destroy(struct umbra_mmu *mmu);
 
@@ -246,7 +276,14 @@ void hpt_collect(struct umbra_mmu *mmu, const struct hpte *h, u64 rc, unsigned l
 void hpt_unlink(struct umbra_mmu *mmu, unsigned long index, const struct hpte *h,
 		unsigned long *word);
 
+/* rehash.c */
+int hpt_rehash(const struct umbra_hpt *from, struct umbra_hpt *to);
+
+/* htab_fd.c */
+long hpt_htab_fd(struct umbra_vm *vm, const struct kvm_get_htab_fd *request);
+
 /* walk.c */
+u64 hpte_hash(u64 v, u64 r, unsigned long index);
 bool hpt_make_key(const struct umbra_hpt *hpt, u64 ea, u64 slbv, struct hpt_key *key);
 long hpt_find(struct umbra_hpt *hpt, const struct hpt_key *key, u64 states,
 	      struct hpte *h, u64 *guest_r);
@@ -261,6 +298,8 @@ int hpt_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault);
 
 /* hcall.c */
 #define HPT_HCALL_REGS 9
+long hpt_enter(struct umbra_mmu *mmu, u64 flags, u64 index, struct hpte h, long *at);
+long hpt_remove(struct umbra_mmu *mmu, u64 flags, u64 index, u64 avpn, struct hpte *h);
 bool hpt_hcall(struct umbra_vcpu *vcpu, u64 *gpr);
 
 /* page_init.c */

@@ -76,7 +76,7 @@ static bool age_hpte(struct umbra_mmu *mmu, unsigned long index)
 	if (!hpte_trylock(hpt, index))
 		return true;
 	WRITE_ONCE(*byte, READ_ONCE(*byte) & ~(HPTE_R_R >> 8));
-	hpt->rev[index].guest_r |= HPTE_R_R;
+	hpt_note_rc(hpt, index, HPTE_R_R);
 	hpte_unlock(hpt, index);
 	return true;
 }
@@ -158,7 +158,7 @@ bool hpt_clear_changed(struct umbra_mmu *mmu, unsigned long index)
 		return false;
 	hpt_invalidate(mmu, index, &h);
 	changed = h.r & HPTE_R_C;
-	hpt->rev[index].guest_r |= h.r & HPTE_R_C;
+	hpt_note_rc(hpt, index, h.r & HPTE_R_C);
 	if (changed && pfn_valid(pfn))
 		umbra_pfn_set_dirty(pfn);
 	h.v = v;

@@ -40,6 +40,32 @@ bool hpt_make_key(const struct umbra_hpt *hpt, u64 ea, u64 slbv, struct hpt_key 
 	return true;
 }
 
+/**
+ * hpte_hash() - the primary hash of the address that an HPTE maps
+ * @v: first doubleword
+ * @r: second, of the guest's view or the hardware's
+ * @index: of the HPTE
+ *
+ * AVPN leaves out up to 11 bits of the address. They are found by undoing the hash: the low
+ * bits of the group's number are those of the VSID and the page's number combined.
+ */
+u64 hpte_hash(u64 v, u64 r, unsigned long index)
+{
+	unsigned int base = hpte_base_shift(v, r), known = v & SLB_VSID_B_1T ? 17 : 5;
+	u64 avpn = (v & HPTE_V_AVPN & ~SLB_VSID_B) >> HPTE_V_AVPN_SHIFT;
+	u64 vsid = avpn >> known, page = avpn & GENMASK_ULL(known - 1, 0);
+	u64 low = index / HPTES_PER_GROUP;
+	u64 hash = vsid;
+
+	if (v & SLB_VSID_B_1T)
+		hash ^= vsid << 25;
+	if (base >= 23)
+		return hash ^ page >> (base - 23);
+	if (v & HPTE_V_SECONDARY)
+		low = ~low;
+	return hash ^ page << (23 - base) ^ ((low ^ hash) & GENMASK_ULL(22 - base, 0));
+}
+
 static bool matches(const struct hpte *h, u64 v, u64 states, unsigned int base_shift)
 {
 	const u64 mask = SLB_VSID_B | HPTE_V_AVPN | HPTE_V_SECONDARY;

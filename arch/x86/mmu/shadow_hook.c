@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Faults put into the shadow tables by hand; see spte_hook.c. Each breaks one rule of
+ * Faults put into the shadow tables by hand; see mmu/hook.c. Each breaks one rule of
  * the audit, and UMBRA_HOOK_REPAIR makes it true again: an entry that was damaged goes,
  * and a fault brings it back.
  *
@@ -213,7 +213,8 @@ static int repair(struct umbra_mmu *mmu)
 		}
 	}
 	umbra_mmu_flush(mmu);
-	return spte_settle(mmu, leaves, held);
+	umbra_mmu_settle(mmu, leaves, held);
+	return 0;
 }
 
 /* Before all shadow pages go, with a hook that nobody has repaired. */
@@ -266,14 +267,14 @@ int shadow_hook(struct umbra_mmu *mmu, const struct umbra_test_hook *hook)
 	int err;
 
 	if (!shadow)
-		return spte_hook(mmu, hook);
+		return umbra_mmu_hook(mmu, hook);
 	if (hook->hook == UMBRA_HOOK_REPAIR)
 		return repair(mmu);
 	if (shadow->broken)
 		return -EBUSY;
 	err = spoil(mmu, hook->hook, hook->arg);
 	if (err == -EINVAL)
-		return spte_hook(mmu, hook);
+		return umbra_mmu_hook(mmu, hook);
 	if (!err)
 		shadow->broken = hook->hook;
 	return err;

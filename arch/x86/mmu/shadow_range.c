@@ -101,18 +101,6 @@ bool shadow_test_age(struct umbra_mmu *mmu, const struct umbra_gfn_range *range)
 	return for_range(mmu, range, test_chain);
 }
 
-/* The hardware may be setting A or D. */
-static bool wrprot_leaf(u64 *sptep)
-{
-	u64 spte = READ_ONCE(*sptep);
-
-	do {
-		if (!(spte & SPTE_W))
-			return false;
-	} while (!try_cmpxchg64(sptep, &spte, spte & ~SPTE_W));
-	return true;
-}
-
 /*
  * Write-protect one gfn in every translation; a large leaf goes: it would be split
  * anyhow. True if a flush is owed.
@@ -125,7 +113,7 @@ bool shadow_wrprot_gfn(struct umbra_mmu *mmu, struct umbra_memslot *slot, gfn_t 
 	int level;
 
 	umbra_rmap_for_each(shadow_rmap(slot, gfn, UMBRA_LEVEL_4K), &iter, sptep)
-		flush |= wrprot_leaf(sptep);
+		flush |= spte_wrprot(sptep);
 	for (level = UMBRA_LEVEL_2M; level <= UMBRA_LEVEL_1G; level++)
 		flush |= drop_chain(mmu, shadow_rmap(slot, gfn, level), level);
 	return flush;

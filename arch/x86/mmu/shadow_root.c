@@ -85,6 +85,8 @@ static union umbra_sp_role root_role(const struct umbra_vcpu *vcpu)
 static int wanted_root(struct umbra_vcpu *vcpu, struct umbra_shadow_root *root)
 {
 	const struct umbra_arch_vcpu *arch = &vcpu->arch;
+	gpa_t table;
+	int i;
 
 	memset(root, 0, sizeof(*root));
 	root->role = root_role(vcpu);
@@ -93,9 +95,12 @@ static int wanted_root(struct umbra_vcpu *vcpu, struct umbra_shadow_root *root)
 	root->cr3 = umbra_cr3_table(vcpu);
 	if (root->role.top != 3)
 		return 0;
-	if (umbra_guest_read(&vcpu->vm->mmu, arch->cr3 & GENMASK_ULL(31, 5), root->pdpte,
-			     sizeof(root->pdpte)))
-		return -EFAULT;
+	/* One load for each: another vCPU may be writing them. */
+	table = arch->cr3 & GENMASK_ULL(31, 5);
+	for (i = 0; i < ARRAY_SIZE(root->pdpte); i++)
+		if (umbra_guest_read(&vcpu->vm->mmu, table + i * sizeof(u64),
+				     &root->pdpte[i], sizeof(u64)))
+			return -EFAULT;
 	return 0;
 }
 

@@ -60,6 +60,24 @@ void spte_account(struct umbra_mmu *mmu, gfn_t gfn, int level, u64 old, u64 spte
 }
 
 /**
+ * spte_wrprot() - take W from a leaf
+ * @sptep: the entry; mmu->lock is held for writing
+ *
+ * Without the lock a fault may be restoring W, and the hardware setting A or D: the old
+ * value decides. Return: true when there was W, and a flush is owed.
+ */
+bool spte_wrprot(u64 *sptep)
+{
+	u64 spte = READ_ONCE(*sptep);
+
+	do {
+		if (!(spte & SPTE_W))
+			return false;
+	} while (!try_cmpxchg64(sptep, &spte, spte & ~SPTE_W));
+	return true;
+}
+
+/**
  * spte_goal_level() - the largest mapping that host and slot allow around a fault
  * @fault: with slot and hva
  * @max: of the host's mapping, and of what the caller can do

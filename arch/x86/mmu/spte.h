@@ -95,6 +95,7 @@ static inline u64 *spte_child(u64 spte)
 
 /* spte.c */
 void spte_account(struct umbra_mmu *mmu, gfn_t gfn, int level, u64 old, u64 spte);
+bool spte_wrprot(u64 *sptep);
 int spte_goal_level(const struct umbra_fault *fault, int max);
 bool spte_host_is_huge(struct umbra_mmu *mmu, const struct umbra_memslot *slot, gfn_t gfn);
 
@@ -103,8 +104,6 @@ void spte_audit_leaf(struct umbra_audit_run *run, gfn_t gfn, int level, u64 spte
 
 #ifdef UMBRA_TEST
 /* spte_hook.c */
-int spte_hook(struct umbra_mmu *mmu, const struct umbra_test_hook *hook);
-int spte_settle(struct umbra_mmu *mmu, const s64 *leaves, s64 held);
 u64 spte_spoiled(struct umbra_mmu *mmu, u32 hook, u64 spte);
 #endif
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Faults put into the TDP tables by hand; see spte_hook.c.
+ * Faults put into the TDP tables by hand; see mmu/hook.c.
  *
  * Locks: mmu->lock held for writing.
  */
@@ -39,7 +39,8 @@ static int repair(struct umbra_mmu *mmu)
 		leaves[it.level - 1]++;
 		held += !!(it.spte & SPTE_PINNED);
 	}
-	return spte_settle(mmu, leaves, held);
+	umbra_mmu_settle(mmu, leaves, held);
+	return 0;
 }
 
 /* @hook of struct umbra_mmu_ops */
@@ -55,6 +56,6 @@ int tdp_hook(struct umbra_mmu *mmu, const struct umbra_test_hook *hook)
 	case UMBRA_HOOK_REPAIR:
 		return repair(mmu);
 	default:
-		return spte_hook(mmu, hook);
+		return umbra_mmu_hook(mmu, hook);
 	}
 }

@@ -18,18 +18,6 @@
 /* Leaves handled in one hold of the lock. */
 #define STRETCH 4096
 
-/* Without the lock a fault may be restoring W: the old value decides. */
-static bool wrprot_leaf(u64 *sptep)
-{
-	u64 spte = READ_ONCE(*sptep);
-
-	do {
-		if (!(spte & SPTE_W))
-			return false;
-	} while (!try_cmpxchg64(sptep, &spte, spte & ~SPTE_W));
-	return true;
-}
-
 /*
  * @wrprot of struct umbra_mmu_ops; mmu->lock held for writing. A slot that logs is
  * mapped by base pages, and by huge ones that are write-protected whole already.
@@ -54,7 +42,7 @@ bool tdp_wrprot(struct umbra_mmu *mmu, struct umbra_memslot *slot,
 			base = umbra_level_base(gfn, UMBRA_LEVEL_2M);
 			table = sptep - tdp_index(gfn, UMBRA_LEVEL_4K);
 		}
-		flush |= wrprot_leaf(&table[tdp_index(gfn, UMBRA_LEVEL_4K)]);
+		flush |= spte_wrprot(&table[tdp_index(gfn, UMBRA_LEVEL_4K)]);
 	}
 	return flush;
 }
@@ -102,7 +90,7 @@ static gfn_t wrprot_stretch(struct umbra_mmu *mmu, gfn_t gfn, gfn_t end,
 		if (count++ == STRETCH)
 			return it.gfn;
 		if (it.level == UMBRA_LEVEL_4K || (!may_split && !(it.spte & SPTE_PINNED))) {
-			*flush |= wrprot_leaf(it.sptep);
+			*flush |= spte_wrprot(it.sptep);
 			tdp_iter_next(&it);
 			continue;
 		}

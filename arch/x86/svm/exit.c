@@ -298,15 +298,37 @@ static int exit_page_fault(struct umbra_vcpu *vcpu, bool atomic)
 	return r;
 }
 
+/*
+ * #DB: to see the end of an IRET, or for userspace, or for the guest. What the hardware
+ * changes in DR6, it changes here.
+ */
+static int exit_debug(struct umbra_vcpu *vcpu)
+{
+	struct umbra_arch_vcpu *arch = &vcpu->arch;
+	u64 dr6 = svm_vmcb(vcpu)->save.dr6;
+	bool iret = umbra_svm_debug(vcpu) && !(arch->debug.control & KVM_GUESTDBG_SINGLESTEP);
+	bool user = umbra_debug_takes_db(vcpu);
+
+	if (!iret && !user)
+		arch->dr6 = dr6;
+	umbra_svm_sync_dr(vcpu);
+	if (iret)
+		return UMBRA_RUN_AGAIN;
+	if (user)
+		return umbra_debug_exit(vcpu, 1, dr6);
+	umbra_queue_exception(vcpu, 1, false, 0);
+	return UMBRA_RUN_AGAIN;
+}
+
 static int exit_exception(struct umbra_vcpu *vcpu, u8 vector)
 {
 	const struct vmcb_control_area *control = &svm_vmcb(vcpu)->control;
 
 	switch (vector) {
 	case 1:
-		if (!umbra_svm_debug(vcpu))
-			umbra_queue_exception(vcpu, 1, false, 0);
-		return UMBRA_RUN_AGAIN;
+		return exit_debug(vcpu);
+	case 3:
+		return umbra_debug_exit(vcpu, 3, UMBRA_DR6_FIXED);
 	case 14:
 		return exit_page_fault(vcpu, true);
 	case 17:

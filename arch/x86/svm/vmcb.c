@@ -290,8 +290,10 @@ void umbra_svm_sync_dr(struct umbra_vcpu *vcpu)
 {
 	struct vmcb *vmcb = svm_vmcb(vcpu);
 
-	vmcb->save.dr6 = vcpu->arch.dr6;
-	vmcb->save.dr7 = vcpu->arch.dr7;
+	vmcb->save.dr6 = umbra_debug_takes_db(vcpu) ? UMBRA_DR6_FIXED : vcpu->arch.dr6;
+	vmcb->save.dr7 = umbra_debug_dr7(vcpu);
+	vmcb_intercept(vmcb, INTERCEPT_EXCEPTION_OFFSET + 3,
+		       vcpu->arch.debug.control & KVM_GUESTDBG_USE_SW_BP);
 	vmcb_dirty(vmcb, VMCB_CLEAN_DR);
 }
 

@@ -14,6 +14,8 @@ enum row {
 	ROW_CPUID,
 	ROW_IO,
 	ROW_MMIO,
+	ROW_TIMER,
+	ROW_IPI,
 	ROW_READ,
 	ROW_WRITE,
 	ROW_SPARSE,
@@ -48,6 +50,8 @@ void report(enum row row, double value);
 
 /* Scenarios. Each runs in a process of its own. */
 void bench_exits(void);
+void bench_timer(void);
+void bench_ipi(void);
 void bench_touch_read(void);
 void bench_touch_write(void);
 void bench_touch_sparse(void);

@@ -79,7 +79,7 @@ guest_start()
 	shift
 	mkdir -p "$dir"
 	qemu_of "$VERSION"
-	"${QEMU[@]}" -nodefaults -no-user-config -display none "$@" -serial "file:$dir/console" \
+	"${QEMU[@]}" -nodefaults -no-user-config -display none -serial "file:$dir/console" "$@" \
 		>"$dir/log" 2>&1 </dev/null &
 	echo $! >"$dir/pid"
 }
@@ -124,6 +124,22 @@ ended()
 
 	pid=$(cat "$RUN/$1/pid")
 	! kill -0 "$pid" 2>/dev/null || grep -qs '^State:.*Z' "/proc/$pid/status"
+}
+
+# works NAME CPUS: the guest boots, checks its memory and powers off
+works()
+{
+	await "the end of QEMU" ended "$1"
+	tr -d '\r' <"$RUN/$1/console" | grep -a 'guest: init' | sed 's/^/# /'
+	says "$1" "guest: init of .* on $2 CPUs" || fail "the guest's init has said nothing"
+	says "$1" "guest: memcheck ended with 0" || fail "the memory checker has found something"
+	unhurt "$1"
+}
+
+# unhurt NAME: the guest's kernel and its memory checker have not complained
+unhurt()
+{
+	! says "$1" 'BUG|Oops|Call Trace|panic|WRONG' || fail "the guest complained"
 }
 
 # Where umbra's node is /dev/umbra, QEMU 7.2 finds it under the only name that it knows.

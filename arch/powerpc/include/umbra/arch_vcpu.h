@@ -2,12 +2,13 @@
 /*
  * POWER's part of a vCPU and of a VM.
  *
- * All of it belongs to who holds vcpu->mutex.
+ * All of it belongs to who holds vcpu->mutex, but what is said to be otherwise.
  */
 #ifndef _UMBRA_ARCH_VCPU_H
 #define _UMBRA_ARCH_VCPU_H
 
 #include <linux/types.h>
+#include <linux/wait.h>
 #include <uapi/linux/kvm.h>
 #include <umbra/types.h>
 
@@ -60,12 +61,18 @@ struct p9_partition;
  * @expect: of the fault that is being settled
  * @mmio: the access that userspace was asked to make
  * @hcall: userspace was asked to serve a hypercall
+ * @ceded: the guest waits for an interrupt or a prod
+ * @prodded: somebody ended that, or will have; set by any thread
+ * @wait: where it sleeps
  */
 struct umbra_arch_vcpu {
 	struct p9_guest *guest;
 	struct umbra_hpt_expect expect;
 	struct umbra_power_mmio mmio;
 	bool hcall;
+	bool ceded;
+	bool prodded;
+	wait_queue_head_t wait;
 };
 
 /**

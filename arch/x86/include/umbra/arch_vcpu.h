@@ -287,6 +287,27 @@ struct umbra_shadow_vcpu {
 	struct umbra_rmap_desc *descs[UMBRA_SHADOW_DESCS];
 };
 
+/* What ends KVM_RUN before the guest is entered again. */
+enum umbra_stop {
+	UMBRA_STOP_SHUTDOWN = 1,	/* KVM_EXIT_SHUTDOWN: a triple fault */
+	UMBRA_STOP_DEBUG = 2,		/* KVM_EXIT_DEBUG: a #DB without hardware */
+};
+
+/**
+ * struct umbra_x86_debug - KVM_SET_GUEST_DEBUG: userspace debugs the guest
+ * @control: KVM_GUESTDBG_*, those that last; 0 when it does not
+ * @dr, @dr7: its breakpoints, with KVM_GUESTDBG_USE_HW_BP
+ * @dr6: what UMBRA_STOP_DEBUG is to show
+ * @step_rip: linear address where it began to step
+ */
+struct umbra_x86_debug {
+	u32 control;
+	u64 dr[4];
+	u64 dr6;
+	u64 dr7;
+	u64 step_rip;
+};
+
 /**
  * struct umbra_arch_vcpu - x86 state of one vCPU
  * @regs: general registers
@@ -312,7 +333,7 @@ struct umbra_shadow_vcpu {
  * @mp_state: KVM_MP_STATE_*
  * @wait: the thread, while it waits for an event
  * @halted: HLT was emulated; userspace is to be told
- * @triple_fault: the guest is to be shut down
+ * @stop: bits of enum umbra_stop
  * @interrupted: an interrupt of the host ended the last run
  * @io: an access that userspace answers
  * @cpuid: leaves; @limits: what follows from them
@@ -322,6 +343,7 @@ struct umbra_shadow_vcpu {
  * @mce: machine check registers
  * @tsc_offset: guest TSC minus the host's
  * @clock: the paravirtual clock
+ * @debug: how userspace debugs the guest
  */
 struct umbra_arch_vcpu {
 	u64 regs[UMBRA_NR_REGS];
@@ -337,7 +359,7 @@ struct umbra_arch_vcpu {
 	u8 nmi_pending;
 	bool nmi_masked;
 	bool halted;
-	bool triple_fault;
+	u8 stop;
 	bool interrupted;
 	atomic_t nmi_queued;
 	int extint;
@@ -381,6 +403,7 @@ struct umbra_arch_vcpu {
 	struct umbra_x86_mtrr mtrr;
 	struct umbra_x86_mce mce;
 	struct umbra_x86_vcpu_clock clock;
+	struct umbra_x86_debug debug;
 };
 
 /**

@@ -43,15 +43,14 @@ static int set_event(struct vm *vm, u64 addr, u32 len, int fd, u32 flags, u64 ma
 		.addr = addr, .len = len, .fd = fd, .flags = flags, .datamatch = match,
 	};
 
-	return ioctl(vm->fd, KVM_IOEVENTFD, &e) ? -errno : 0;
+	return vm_try(vm, KVM_IOEVENTFD, &e);
 }
 
 static int set_zone(struct vm *vm, bool on, u64 addr, u32 size, u32 pio)
 {
 	struct kvm_coalesced_mmio_zone z = { .addr = addr, .size = size, .pio = pio };
 
-	return ioctl(vm->fd, on ? KVM_REGISTER_COALESCED_MMIO :
-		     KVM_UNREGISTER_COALESCED_MMIO, &z) ? -errno : 0;
+	return vm_try(vm, on ? KVM_REGISTER_COALESCED_MMIO : KVM_UNREGISTER_COALESCED_MMIO, &z);
 }
 
 /* How often it was signalled since the last look. */

@@ -77,7 +77,7 @@ static int set_clock(struct vm *vm, u64 ns, u32 flags, u64 realtime)
 {
 	struct kvm_clock_data data = { .clock = ns, .flags = flags, .realtime = realtime };
 
-	return ioctl(vm->fd, KVM_SET_CLOCK, &data) ? -errno : 0;
+	return vm_try(vm, KVM_SET_CLOCK, &data);
 }
 
 static u64 real_ns(void)

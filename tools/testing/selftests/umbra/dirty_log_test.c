@@ -209,9 +209,7 @@ static void copy_dirty(FIXTURE_DATA(dirty) * self, u8 *copy)
 
 static int set_manual(struct vm *vm, u64 arg)
 {
-	struct kvm_enable_cap cap = { .cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, .args = { arg } };
-
-	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap) ? -errno : 0;
+	return vm_enable_cap(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, arg);
 }
 
 /* Clears what @bits have, of @n pages from @first on. */
@@ -221,7 +219,7 @@ static int clear_log(FIXTURE_DATA(dirty) * self, u32 slot, u64 first, u32 n, u64
 		.slot = slot, .first_page = first, .num_pages = n, .dirty_bitmap = bits,
 	};
 
-	return ioctl(self->vm->fd, KVM_CLEAR_DIRTY_LOG, &c) ? -errno : 0;
+	return vm_try(self->vm, KVM_CLEAR_DIRTY_LOG, &c);
 }
 
 TEST_F(dirty, cleared_by_hand)

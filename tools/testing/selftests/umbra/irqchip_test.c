@@ -54,11 +54,6 @@ static u8 in8(u16 port)
 	return v;
 }
 
-static int try_vm(struct vm *vm, unsigned long req, void *arg)
-{
-	return ioctl(vm->fd, req, arg) < 0 ? -errno : 0;
-}
-
 static void set_handlers(struct vm *vm, guest_handler_t fn)
 {
 	int v;
@@ -369,7 +364,7 @@ TEST_F(chip, irqfd_resamples)
 	set_handlers(self->vm, on_resample);
 	vcpu_start(self->vcpu, guest_ioapic, (void *)100);
 	vcpu_sync(self->vcpu, 0);
-	ASSERT_EQ(0, try_vm(self->vm, KVM_IRQFD, &args));
+	ASSERT_EQ(0, vm_try(self->vm, KVM_IRQFD, &args));
 	for (i = 1; i < 50; i++) {
 		ASSERT_EQ(8, write(fd, &one, 8));
 		EXPECT_EQ(-1, read(back, &n, 8));
@@ -380,7 +375,7 @@ TEST_F(chip, irqfd_resamples)
 		EXPECT_EQ(1, n);
 	}
 	args.flags = KVM_IRQFD_FLAG_DEASSIGN;
-	ASSERT_EQ(0, try_vm(self->vm, KVM_IRQFD, &args));
+	ASSERT_EQ(0, vm_try(self->vm, KVM_IRQFD, &args));
 	close(fd);
 	close(back);
 }
@@ -537,7 +532,7 @@ TEST_F(chip, pit_ticks)
 		vcpu_done(self->vcpu);
 		/* In time, or late; with reinjection the late ones were made up for. */
 		EXPECT_LE((n - 1) * 999 / 1000 * khz, LAST);
-		ASSERT_EQ(0, try_vm(self->vm, KVM_REINJECT_CONTROL, &control));
+		ASSERT_EQ(0, vm_try(self->vm, KVM_REINJECT_CONTROL, &control));
 	}
 }
 
@@ -648,29 +643,29 @@ TEST_F(chip, refused)
 	struct vm *vm;
 
 	create_pit(self->vm);
-	EXPECT_EQ(-EEXIST, try_vm(self->vm, KVM_CREATE_IRQCHIP, NULL));
+	EXPECT_EQ(-EEXIST, vm_try(self->vm, KVM_CREATE_IRQCHIP, NULL));
 	EXPECT_EQ(-EEXIST, vm_enable_cap(self->vm, KVM_CAP_SPLIT_IRQCHIP, 24));
-	EXPECT_EQ(-EEXIST, try_vm(self->vm, KVM_CREATE_PIT2, &pit));
-	EXPECT_EQ(-EINVAL, try_vm(self->vm, KVM_GET_IRQCHIP, &chip));
-	EXPECT_EQ(-EINVAL, try_vm(self->vm, KVM_SET_IRQCHIP, &chip));
+	EXPECT_EQ(-EEXIST, vm_try(self->vm, KVM_CREATE_PIT2, &pit));
+	EXPECT_EQ(-EINVAL, vm_try(self->vm, KVM_GET_IRQCHIP, &chip));
+	EXPECT_EQ(-EINVAL, vm_try(self->vm, KVM_SET_IRQCHIP, &chip));
 	EXPECT_EQ(-1, ioctl(self->vcpu->fd, KVM_INTERRUPT, &irq));
 	EXPECT_EQ(ENXIO, errno);
 
 	vm = vm_create();
-	EXPECT_EQ(-ENOENT, try_vm(vm, KVM_CREATE_PIT2, &pit));
+	EXPECT_EQ(-ENOENT, vm_try(vm, KVM_CREATE_PIT2, &pit));
 	chip.chip_id = 0;
-	EXPECT_EQ(-ENXIO, try_vm(vm, KVM_GET_IRQCHIP, &chip));
-	EXPECT_EQ(-ENXIO, try_vm(vm, KVM_SET_IRQCHIP, &chip));
-	EXPECT_EQ(-ENXIO, try_vm(vm, KVM_GET_PIT2, &state));
+	EXPECT_EQ(-ENXIO, vm_try(vm, KVM_GET_IRQCHIP, &chip));
+	EXPECT_EQ(-ENXIO, vm_try(vm, KVM_SET_IRQCHIP, &chip));
+	EXPECT_EQ(-ENXIO, vm_try(vm, KVM_GET_PIT2, &state));
 	vcpu_create(vm, 0);
-	EXPECT_EQ(-EINVAL, try_vm(vm, KVM_CREATE_IRQCHIP, NULL));
+	EXPECT_EQ(-EINVAL, vm_try(vm, KVM_CREATE_IRQCHIP, NULL));
 	vm_free(vm);
 
 	vm = vm_irqchip(true);
-	EXPECT_EQ(-ENXIO, try_vm(vm, KVM_GET_PIT2, &state));
-	EXPECT_EQ(-ENXIO, try_vm(vm, KVM_REINJECT_CONTROL, &state));
+	EXPECT_EQ(-ENXIO, vm_try(vm, KVM_GET_PIT2, &state));
+	EXPECT_EQ(-ENXIO, vm_try(vm, KVM_REINJECT_CONTROL, &state));
 	pit.flags = 2;
-	EXPECT_EQ(-EINVAL, try_vm(vm, KVM_CREATE_PIT2, &pit));
+	EXPECT_EQ(-EINVAL, vm_try(vm, KVM_CREATE_PIT2, &pit));
 	vm_free(vm);
 }
 

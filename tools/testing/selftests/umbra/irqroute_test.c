@@ -64,11 +64,6 @@ static void guest_counts(void *arg)
 		guest_halt();
 }
 
-static int try_vm(struct vm *vm, unsigned long req, void *arg)
-{
-	return ioctl(vm->fd, req, arg) < 0 ? -errno : 0;
-}
-
 /* --- MSI and routes --- */
 
 TEST_F(route, msi)
@@ -132,10 +127,10 @@ TEST_F(route, routes_refused)
 	struct kvm_irq_routing head = { .nr = 4097 };
 	struct kvm_irq_routing_entry r[2] = { msi_route(5, 0, VECTOR), msi_route(5, 0, VECTOR) };
 
-	EXPECT_EQ(-EINVAL, try_vm(self->vm, KVM_SET_GSI_ROUTING, &head));
+	EXPECT_EQ(-EINVAL, vm_try(self->vm, KVM_SET_GSI_ROUTING, &head));
 	head = (struct kvm_irq_routing) { .flags = 1 };
-	EXPECT_EQ(-EINVAL, try_vm(self->vm, KVM_SET_GSI_ROUTING, &head));
-	EXPECT_EQ(-EFAULT, try_vm(self->vm, KVM_SET_GSI_ROUTING, NULL));
+	EXPECT_EQ(-EINVAL, vm_try(self->vm, KVM_SET_GSI_ROUTING, &head));
+	EXPECT_EQ(-EFAULT, vm_try(self->vm, KVM_SET_GSI_ROUTING, NULL));
 	/* One GSI, two messages. */
 	EXPECT_EQ(-EINVAL, vm_route(self->vm, r, 2));
 	r[0].gsi = 4096;
@@ -183,10 +178,10 @@ TEST_F(route, wide_destinations)
 	EXPECT_EQ(-EINVAL, vm_route(self->vm, &r, 1));
 	EXPECT_EQ(-1, ioctl(self->vm->fd, KVM_SIGNAL_MSI, &msi));
 	msi.address_hi = 1;
-	EXPECT_EQ(-EINVAL, try_vm(self->vm, KVM_SIGNAL_MSI, &msi));
+	EXPECT_EQ(-EINVAL, vm_try(self->vm, KVM_SIGNAL_MSI, &msi));
 	msi.address_hi = 0;
 	msi.flags = 2;
-	EXPECT_EQ(-EINVAL, try_vm(self->vm, KVM_SIGNAL_MSI, &msi));
+	EXPECT_EQ(-EINVAL, vm_try(self->vm, KVM_SIGNAL_MSI, &msi));
 }
 
 /* --- EOI --- */
@@ -294,7 +289,7 @@ static int irqfd(struct vm *vm, int fd, u32 gsi, u32 flags)
 {
 	struct kvm_irqfd args = { .fd = fd, .gsi = gsi, .flags = flags };
 
-	return try_vm(vm, KVM_IRQFD, &args);
+	return vm_try(vm, KVM_IRQFD, &args);
 }
 
 static void signal_fd(int fd)
@@ -393,13 +388,13 @@ TEST_F(route, created_once_and_first)
 	struct vm *vm;
 
 	EXPECT_EQ(-EEXIST, vm_enable_cap(self->vm, KVM_CAP_SPLIT_IRQCHIP, 24));
-	EXPECT_EQ(-EBUSY, try_vm(self->vm, KVM_SET_BOOT_CPU_ID, NULL));
+	EXPECT_EQ(-EBUSY, vm_try(self->vm, KVM_SET_BOOT_CPU_ID, NULL));
 	vm = vm_create();
 	EXPECT_EQ(-EINVAL, vm_enable_cap(vm, KVM_CAP_SPLIT_IRQCHIP, 4097));
 	EXPECT_EQ(-EINVAL, vm_enable_cap(vm, 0x7eadbeef, 0));
-	EXPECT_EQ(-ENXIO, try_vm(vm, KVM_IRQ_LINE, &line));
-	EXPECT_EQ(-EINVAL, try_vm(vm, KVM_SET_GSI_ROUTING, &head));
-	EXPECT_EQ(-EINVAL, try_vm(vm, KVM_SIGNAL_MSI, &msi));
+	EXPECT_EQ(-ENXIO, vm_try(vm, KVM_IRQ_LINE, &line));
+	EXPECT_EQ(-EINVAL, vm_try(vm, KVM_SET_GSI_ROUTING, &head));
+	EXPECT_EQ(-EINVAL, vm_try(vm, KVM_SIGNAL_MSI, &msi));
 	EXPECT_EQ(-EINVAL, irqfd(vm, 0, 0, 0));
 	vcpu = vcpu_create(vm, 0);
 	EXPECT_EQ(-EEXIST, vm_enable_cap(vm, KVM_CAP_SPLIT_IRQCHIP, 24));

@@ -9,13 +9,6 @@
 
 #include "apic.h"
 
-int vm_enable_cap(struct vm *vm, u32 cap, u64 arg)
-{
-	struct kvm_enable_cap enable = { .cap = cap, .args = { arg } };
-
-	return ioctl(vm->fd, KVM_ENABLE_CAP, &enable) ? -errno : 0;
-}
-
 struct vm *vm_irqchip(bool full)
 {
 	struct vm *vm;
@@ -25,7 +18,7 @@ struct vm *vm_irqchip(bool full)
 		return NULL;
 	vm = vm_create();
 	if (full)
-		ret = ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0UL) ? -errno : 0;
+		ret = vm_try(vm, KVM_CREATE_IRQCHIP, NULL);
 	else
 		ret = vm_enable_cap(vm, KVM_CAP_SPLIT_IRQCHIP, 24);
 	if (ret)
@@ -56,7 +49,7 @@ int vm_route(struct vm *vm, const struct kvm_irq_routing_entry *entries, u32 nr)
 	table = calloc(1, sizeof(*table) + nr * sizeof(*entries));
 	table->nr = nr;
 	memcpy(table->entries, entries, nr * sizeof(*entries));
-	ret = ioctl(vm->fd, KVM_SET_GSI_ROUTING, table) ? -errno : 0;
+	ret = vm_try(vm, KVM_SET_GSI_ROUTING, table);
 	free(table);
 	return ret;
 }

@@ -121,13 +121,6 @@ static inline void guest_halt(void)
 struct vm *vm_irqchip(bool full);
 
 /**
- * vm_enable_cap() - KVM_ENABLE_CAP on the VM
- *
- * Returns 0 or -errno.
- */
-int vm_enable_cap(struct vm *vm, u32 cap, u64 arg);
-
-/**
  * vm_msi() - KVM_SIGNAL_MSI to a physical destination
  * @data: vector and delivery mode
  *

@@ -150,6 +150,18 @@ void vm_free(struct vm *vm)
 		die("left over after the last VM: %s", left);
 }
 
+int vm_try(struct vm *vm, unsigned long request, const void *arg)
+{
+	return ioctl(vm->fd, request, arg) < 0 ? -errno : 0;
+}
+
+int vm_enable_cap(struct vm *vm, u32 cap, u64 arg)
+{
+	struct kvm_enable_cap enable = { .cap = cap, .args = { arg } };
+
+	return vm_try(vm, KVM_ENABLE_CAP, &enable);
+}
+
 int vm_set_slot(struct vm *vm, u32 slot, u32 flags, u64 gpa, u64 size, const void *hva)
 {
 	struct kvm_userspace_memory_region region = {
@@ -160,7 +172,7 @@ int vm_set_slot(struct vm *vm, u32 slot, u32 flags, u64 gpa, u64 size, const voi
 		.userspace_addr = (u64)hva,
 	};
 
-	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) ? -errno : 0;
+	return vm_try(vm, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
 int vm_add_slot(struct vm *vm, u32 flags, u64 gpa, u64 size, const void *hva)
@@ -236,12 +248,12 @@ int vm_hook(struct vm *vm, u32 hook, u64 arg)
 {
 	struct umbra_test_hook h = { .hook = hook, .arg = arg };
 
-	return ioctl(vm->fd, UMBRA_TEST_HOOK, &h) ? -errno : 0;
+	return vm_try(vm, UMBRA_TEST_HOOK, &h);
 }
 
 int vm_dirty_log(struct vm *vm, u32 slot, u64 *bitmap)
 {
 	struct kvm_dirty_log log = { .slot = slot, .dirty_bitmap = bitmap };
 
-	return ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log) ? -errno : 0;
+	return vm_try(vm, KVM_GET_DIRTY_LOG, &log);
 }

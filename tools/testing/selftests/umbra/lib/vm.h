@@ -211,6 +211,20 @@ long vm_stat(struct vm *vm, const char *name);
 bool vm_gfn_info(struct vm *vm, u64 gpa, struct umbra_gfn_info *info);
 
 /**
+ * vm_try() - an ioctl on the VM
+ *
+ * Returns 0 or -errno.
+ */
+int vm_try(struct vm *vm, unsigned long request, const void *arg);
+
+/**
+ * vm_enable_cap() - KVM_ENABLE_CAP on the VM
+ *
+ * Returns 0 or -errno.
+ */
+int vm_enable_cap(struct vm *vm, u32 cap, u64 arg);
+
+/**
  * vm_hook() - UMBRA_TEST_HOOK
  *
  * Returns 0 or -errno.

@@ -36,16 +36,7 @@ static long enter(struct _test_data_hcall *self, uint64_t flags, uint64_t index,
 
 FIXTURE_TEARDOWN(hcall)
 {
-	struct umbra_counters c;
-
-	EXPECT_EQ(0, hpt_violations(&self->vm));
-	close(self->vm.vcpu);
-	close(self->vm.fd);
-	hpt_counters(&self->vm, &c);
-	EXPECT_EQ(0, c.tables);
-	EXPECT_EQ(0, c.mappings);
-	EXPECT_EQ(c.refs_taken, c.refs_released);
-	hpt_vm_close(&self->vm);
+	EXPECT_EQ(0, hpt_vm_end(&self->vm));
 }
 
 TEST_F(hcall, enter_fills_a_group_and_says_when_it_is_full)
@@ -314,13 +305,21 @@ TEST_F(hcall, a_table_is_reset_and_of_the_order_there_is)
 	ASSERT_EQ(EINVAL, errno);
 	ASSERT_EQ(H_SUCCESS, enter(self, 0, self->group, R_MEM, &at));
 	ASSERT_EQ(UMBRA_HPT_DONE, hpt_store(&self->vm, EA, SLB, 1, &a));
-	order = 20;
+	order = 18;
 	ASSERT_EQ(0, ioctl(self->vm.fd, KVM_PPC_ALLOCATE_HTAB, &order));
 	ASSERT_EQ(18, order);
 	h_read(&self->vm, at, &v, &r);
 	ASSERT_EQ(0, v);
 	ASSERT_EQ(UMBRA_HPT_REFLECT, hpt_load(&self->vm, EA, SLB, &a));
 	ASSERT_EQ(DSISR_NOHPTE, a.cause);
+	ASSERT_EQ(H_SUCCESS, enter(self, 0, self->group, R_MEM, &at));
+	order = 20;
+	ASSERT_EQ(0, ioctl(self->vm.fd, KVM_PPC_ALLOCATE_HTAB, &order));
+	ASSERT_EQ(20, order);
+	h_read(&self->vm, at, &v, &r);
+	ASSERT_EQ(0, v);
+	ASSERT_EQ(H_SUCCESS, h_read(&self->vm, (1 << 16) - 1, &v, &r));
+	ASSERT_EQ(H_PARAMETER, h_read(&self->vm, 1 << 16, &v, &r));
 }
 
 /* More than there is memory for: a smaller one is made. */

@@ -32,18 +32,7 @@ FIXTURE_SETUP(fault)
 
 FIXTURE_TEARDOWN(fault)
 {
-	struct umbra_counters c;
-
-	EXPECT_EQ(0, hpt_violations(&self->vm));
-	close(self->vm.vcpu);
-	close(self->vm.fd);
-	hpt_counters(&self->vm, &c);
-	EXPECT_EQ(0, c.vms);
-	EXPECT_EQ(0, c.vcpus);
-	EXPECT_EQ(0, c.tables);
-	EXPECT_EQ(0, c.mappings);
-	EXPECT_EQ(c.refs_taken, c.refs_released);
-	hpt_vm_close(&self->vm);
+	EXPECT_EQ(0, hpt_vm_end(&self->vm));
 }
 
 /* The page of the guest that is at the same place in its real memory. */
@@ -451,6 +440,130 @@ TEST_F_TIMEOUT(fault, bulk_remove_against_the_host, 120)
 	}
 	c.stop = true;
 	pthread_join(thread, NULL);
+}
+
+/* Another vCPU uses the HPTEs that are taken away together. */
+static void *use(void *arg)
+{
+	struct churn *c = arg;
+	struct _test_data_fault own = *c->self;
+	unsigned int i;
+	int ret = 0;
+
+	own.vm.vcpu = ioctl(own.vm.fd, KVM_CREATE_VCPU, 1);
+	for (i = 0; !c->stop && (ret == UMBRA_HPT_DONE || ret == UMBRA_HPT_REFLECT); i++)
+		ret = store(&own, i % 4, i);
+	close(own.vm.vcpu);
+	return (void *)(long)(ret != UMBRA_HPT_DONE && ret != UMBRA_HPT_REFLECT);
+}
+
+TEST_F_TIMEOUT(fault, bulk_remove_against_faults, 120)
+{
+	struct churn c = { self };
+	pthread_t thread;
+	uint64_t gpr[9];
+	int i, round;
+	void *bad;
+
+	pthread_create(&thread, NULL, use, &c);
+	for (round = 0; round < 500; round++) {
+		for (i = 0; i < 4; i++)
+			ASSERT_EQ(H_SUCCESS, map_page(self, i));
+		if (!(round % 8))
+			madvise(word(self, round % 4), page_size, MADV_DONTNEED);
+		gpr[0] = H_BULK_REMOVE;
+		for (i = 0; i < 4; i++)
+			gpr[1 + 2 * i] = 1ULL << 62 | index_of(self, i);
+		ASSERT_EQ(H_SUCCESS, hcall(&self->vm, gpr));
+		for (i = 0; i < 4; i++)
+			ASSERT_EQ(2ULL << 62, gpr[1 + 2 * i] & 0xf3ULL << 56);
+	}
+	c.stop = true;
+	pthread_join(thread, &bad);
+	ASSERT_EQ(NULL, bad);
+}
+
+#ifndef MADV_SOFT_OFFLINE
+#define MADV_SOFT_OFFLINE 101
+#endif
+
+/* The host moves a page: its HPTE goes, and comes back with the new frame. */
+TEST_F(fault, migration)
+{
+	struct umbra_gfn_info before, after;
+	uint64_t data;
+	int i;
+
+	ASSERT_EQ(H_SUCCESS, map_page(self, 3));
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(UMBRA_HPT_DONE, store(self, 3, 70 + i));
+		hpt_gfn_info(&self->vm, 3, &before);
+		ASSERT_TRUE(before.flags & UMBRA_GFN_PRESENT);
+		if (madvise(word(self, 3), page_size, MADV_SOFT_OFFLINE))
+			SKIP(return, "the host cannot move a page: %s", strerror(errno));
+		hpt_gfn_info(&self->vm, 3, &after);
+		ASSERT_FALSE(after.flags & UMBRA_GFN_PRESENT);
+		ASSERT_EQ(UMBRA_HPT_DONE, load(self, 3, &data));
+		ASSERT_EQ(70 + i, data);
+		hpt_gfn_info(&self->vm, 3, &after);
+		ASSERT_NE(before.pfn, after.pfn);
+		ASSERT_EQ(0, hpt_violations(&self->vm));
+	}
+}
+
+#define M16 (16ULL << 20)
+
+/* 16M pages, in each of the three kinds of segments that may have them. */
+TEST_F(fault, pages_of_16m)
+{
+	static const struct { uint64_t llp, lp; unsigned int base; } kinds[] = {
+		{ 0x100, 0, 24 }, { 0x110, 0x8000, 16 }, { 0, 0x38000, 12 },
+	};
+	uint64_t bitmap[M16 / 4096 / 64], v, r, slbv, ea, index, i, pages = M16 / page_size;
+	struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = bitmap };
+	struct umbra_hpt_access a;
+	uint8_t *mem;
+
+	system("echo 2 >/proc/sys/vm/nr_hugepages");
+	mem = mmap(NULL, M16, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | 24 << 26, -1, 0);
+	if (mem == MAP_FAILED)
+		SKIP(return, "the host has no pages of 16M");
+	*(uint64_t *)(mem + 0x123450) = 99;
+	ASSERT_EQ(0, hpt_vm_slot(&self->vm, 1, M16, mem, pages, KVM_MEM_LOG_DIRTY_PAGES));
+	for (i = 0; i < 3; i++) {
+		slbv = (0x88ULL + i) << 12 | kinds[i].llp;
+		ea = M16 * (i + 2);
+		v = ((slbv >> 12) << 12) | (ea >> 23) << 7 | V_LARGE;
+		v &= ~0x80ULL;
+		index = (slbv >> 12 ^ ea >> kinds[i].base) % (self->vm.entries / 8) * 8;
+		ASSERT_EQ(H_SUCCESS, h_enter(&self->vm, 0, index, v,
+					     M16 | R_M | 2 | kinds[i].lp, NULL));
+		/* Of the address, only what is hashed is looked for in a segment of small pages. */
+		ASSERT_EQ(UMBRA_HPT_DONE, hpt_load(&self->vm, ea + 0x450, slbv, &a));
+		ASSERT_EQ(UMBRA_HPT_DONE, hpt_store(&self->vm, ea + 0x460, slbv, i, &a));
+		ASSERT_EQ(i, *(uint64_t *)(mem + 0x460));
+		if (!i) {
+			ASSERT_EQ(UMBRA_HPT_DONE, hpt_load(&self->vm, ea + 0x123450, slbv, &a));
+			ASSERT_EQ(99, a.data);
+		}
+		ASSERT_EQ(0, hpt_violations(&self->vm));
+	}
+	/* It has one C for all. */
+	memset(bitmap, 0, sizeof(bitmap));
+	ASSERT_EQ(0, ioctl(self->vm.fd, KVM_GET_DIRTY_LOG, &log));
+	for (i = 0; i < pages / 64; i++)
+		ASSERT_EQ(~0ULL, bitmap[i]);
+	/* The host takes it, and all three are gone. */
+	ASSERT_EQ(0, madvise(mem, M16, MADV_DONTNEED));
+	ASSERT_FALSE(flags_of(self, M16 / page_size) & UMBRA_GFN_PRESENT);
+	ASSERT_EQ(UMBRA_HPT_DONE, hpt_load(&self->vm, 2 * M16 + 0x123450, 0x88ULL << 12 | 0x100,
+					   &a));
+	ASSERT_EQ(0, a.data);
+	ASSERT_EQ(0, h_read(&self->vm, 0, &v, &r));
+	ASSERT_EQ(0, hpt_vm_slot(&self->vm, 1, 0, NULL, 0, 0));
+	munmap(mem, M16);
+	system("echo 0 >/proc/sys/vm/nr_hugepages");
 }
 
 TEST_HARNESS_MAIN

@@ -4,10 +4,12 @@
  *
  * guest_sum: R5 doublewords, R7 bytes apart, from R6 on: add 1 to each, say their sum.
  * guest_watch: read from R6 until the doubleword at R8 is not 0; each must be R9.
+ * guest_cede: with R5 in the decrementer; guest_prod: of vCPU R4; they say what came of it.
  */
 	.section .rodata
 	.balign 4
 	.globl guest_sum, guest_sum_end, guest_watch, guest_watch_end
+	.globl guest_cede, guest_cede_end, guest_prod, guest_prod_end
 guest_sum:
 	li 4, 0
 	mtctr 5
@@ -34,4 +36,19 @@ guest_watch:
 2:	li 3, 0x7002
 	sc 1
 guest_watch_end:
+guest_cede:
+	mtdec 5
+	li 3, 0xe0
+	sc 1
+	mr 4, 3
+	li 3, 0x7000
+	sc 1
+guest_cede_end:
+guest_prod:
+	li 3, 0xe8
+	sc 1
+	mr 4, 3
+	li 3, 0x7000
+	sc 1
+guest_prod_end:
 	.section .note.GNU-stack, "", @progbits

@@ -54,6 +54,29 @@ void hpt_vm_close(struct hpt_vm *vm)
 	munmap(vm->mem, vm->pages * page_size);
 }
 
+static int left(const char *what, uint64_t count)
+{
+	if (count)
+		printf("# %llu %s too many\n", (unsigned long long)count, what);
+	return !!count;
+}
+
+int hpt_vm_end(struct hpt_vm *vm)
+{
+	int wrong = left("violations", hpt_violations(vm));
+	struct umbra_counters c;
+
+	close(vm->vcpu);
+	close(vm->fd);
+	hpt_counters(vm, &c);
+	wrong += left("VMs", c.vms) + left("vCPUs", c.vcpus) + left("tables", c.tables) +
+		 left("mappings", c.mappings) +
+		 left("references", c.refs_taken - c.refs_released);
+	close(vm->node);
+	munmap(vm->mem, vm->pages * page_size);
+	return wrong;
+}
+
 int hpt_vm_slot(struct hpt_vm *vm, unsigned int slot, uint64_t gpa, void *mem, size_t pages,
 		unsigned int flags)
 {

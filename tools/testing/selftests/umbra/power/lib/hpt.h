@@ -85,6 +85,8 @@ extern unsigned int page_shift;
 /* Each of these ends the program where what cannot fail does. */
 void hpt_vm_open(struct hpt_vm *vm, size_t pages, unsigned int order);
 void hpt_vm_close(struct hpt_vm *vm);
+/* Audit it, close it, and see that nothing is left of it, nor of another: how much is wrong. */
+int hpt_vm_end(struct hpt_vm *vm);
 int hpt_vm_slot(struct hpt_vm *vm, unsigned int slot, uint64_t gpa, void *mem, size_t pages,
 		unsigned int flags);
 
