@@ -50,8 +50,7 @@ static void check_valid(struct umbra_audit_run *run, unsigned long index, const 
 	u64 guest_r = hpt->rev[index].guest_r;
 	unsigned int shift = hpte_shift(h->v, guest_r);
 	gfn_t gfn = hpte_gpa(guest_r, shift) >> PAGE_SHIFT;
-	struct umbra_memslot *slot;
-	unsigned long *word = hpt_word(run->mmu, gfn, &slot);
+	unsigned long *word = hpt_word_of(run->mmu, h, guest_r);
 
 	run->out->sptes++;
 	if (guest_r & HPTE_R_PINNED)
@@ -64,7 +63,7 @@ static void check_valid(struct umbra_audit_run *run, unsigned long index, const 
 		umbra_audit_violation(run, gfn, 1, h->r, "HPTE %lx: its gfn has no ring", index);
 	if (((h->r ^ guest_r) & SAME_R) || (hpte_writable(h->r) && !hpte_writable(guest_r)))
 		umbra_audit_violation(run, gfn, 1, h->r, "the guest's view is %llx", guest_r);
-	check_host(run, slot, gfn, shift, h);
+	check_host(run, umbra_memslots_find(umbra_mmu_slots(run->mmu), gfn), gfn, shift, h);
 }
 
 static void check_ring(struct umbra_audit_run *run, gfn_t gfn, unsigned long word, u64 *linked)

@@ -30,6 +30,13 @@ int hpt_make_maps(struct umbra_memslot *slot)
 	return 0;
 }
 
+static unsigned long *slot_word(const struct umbra_memslot *slot, gfn_t gfn)
+{
+	unsigned long *maps = READ_ONCE(slot->maps);
+
+	return maps ? &maps[gfn - slot->base_gfn] : NULL;
+}
+
 /**
  * hpt_word() - the word of a gfn
  * @mmu: the MMU; mmu->srcu held, or mmu->slots_lock
@@ -40,13 +47,27 @@ int hpt_make_maps(struct umbra_memslot *slot)
  */
 unsigned long *hpt_word(struct umbra_mmu *mmu, gfn_t gfn, struct umbra_memslot **slot)
 {
-	unsigned long *maps;
-
 	*slot = umbra_memslots_find(umbra_mmu_slots(mmu), gfn);
 	if (!*slot || (*slot)->gone)
 		return NULL;
-	maps = READ_ONCE((*slot)->maps);
-	return maps ? &maps[gfn - (*slot)->base_gfn] : NULL;
+	return slot_word(*slot, gfn);
+}
+
+/**
+ * hpt_word_of() - the word of the gfn that a valid HPTE maps, or begins with
+ * @mmu: the MMU; mmu->lock held, and mmu->srcu or mmu->slots_lock
+ * @h: the HPTE
+ * @guest_r: the guest's view of its second doubleword
+ *
+ * A slot that is on its way out still has the rings of what was not taken from it yet.
+ * Return: NULL only where the rules of the audit are broken.
+ */
+unsigned long *hpt_word_of(struct umbra_mmu *mmu, const struct hpte *h, u64 guest_r)
+{
+	gfn_t gfn = hpte_gpa(guest_r, hpte_shift(h->v, guest_r)) >> PAGE_SHIFT;
+	struct umbra_memslot *slot = umbra_memslots_find(umbra_mmu_slots(mmu), gfn);
+
+	return slot ? slot_word(slot, gfn) : NULL;
 }
 
 /**

@@ -42,15 +42,6 @@ static long lock_expected(struct umbra_hpt *hpt, u64 flags, u64 index, u64 avpn,
 	return H_NOT_FOUND;
 }
 
-/* The word of the gfn that a valid HPTE's page begins with: its slot is there. */
-static unsigned long *word_of(struct umbra_mmu *mmu, u64 index, const struct hpte *h)
-{
-	u64 guest_r = mmu->arch.hpt.rev[index].guest_r;
-	struct umbra_memslot *slot;
-
-	return hpt_word(mmu, hpte_gpa(guest_r, hpte_shift(h->v, guest_r)) >> PAGE_SHIFT, &slot);
-}
-
 /* Make a new HPTE valid at once, if the host has the page. The HPTE is locked. */
 static bool enter_valid(struct umbra_mmu *mmu, u64 index, struct hpte *h, unsigned int shift)
 {
@@ -230,7 +221,7 @@ static struct hpte finish_remove(struct umbra_mmu *mmu, u64 index, struct hpte h
 	unsigned long *word;
 
 	if (h.v & HPTE_V_VALID) {
-		word = word_of(mmu, index, &h);
+		word = hpt_word_of(mmu, &h, hpt->rev[index].guest_r);
 		h.r = hpte_read(hpt, index).r;
 		umbra_revmap_lock(word);
 		hpt_unlink(mmu, index, &h, word);
@@ -456,7 +447,8 @@ static long h_clear(struct umbra_vcpu *vcpu, u64 *gpr, u64 bit)
 		gpr[1] = hpt_guest_view(hpt, index, h).r;
 		/* The host's aging and its log still want to know. */
 		if ((h.v & HPTE_V_VALID) && (h.r & bit)) {
-			unsigned long *word = word_of(mmu, index, &h);
+			u64 guest_r = hpt->rev[index].guest_r;
+			unsigned long *word = hpt_word_of(mmu, &h, guest_r);
 			struct hpte last = h;
 
 			hpt_invalidate(mmu, index, &last);

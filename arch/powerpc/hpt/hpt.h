@@ -268,6 +268,7 @@ void hpt_destroy(struct umbra_mmu *mmu);
 /* entry.c */
 int hpt_make_maps(struct umbra_memslot *slot);
 unsigned long *hpt_word(struct umbra_mmu *mmu, gfn_t gfn, struct umbra_memslot **slot);
+unsigned long *hpt_word_of(struct umbra_mmu *mmu, const struct hpte *h, u64 guest_r);
 u64 hpt_hw_r(u64 guest_r, unsigned int shift, u64 pfn, bool writable);
 bool hpt_host_serves(struct umbra_mmu *mmu, unsigned long hva, unsigned int shift,
 		     struct umbra_host_page *page);

@@ -67,8 +67,12 @@ static bool changed(const struct umbra_hpt *hpt, unsigned long index)
 /* The guest's view, which is known to the reader from now on. */
 static struct hpte take(struct umbra_hpt *hpt, unsigned long index)
 {
-	struct hpte h;
+	struct hpte h = {};
 
+	/* Most are free and always were. Who enters one now sets its bit, for the next pass. */
+	if (!(READ_ONCE(hpt->entries[2 * index]) & cpu_to_be64(HPTE_V_USED)) &&
+	    !test_bit(index, hpt->changed))
+		return h;
 	hpte_lock(hpt, index);
 	h = hpte_read(hpt, index);
 	if (h.v & HPTE_V_VALID)

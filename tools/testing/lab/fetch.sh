@@ -188,6 +188,12 @@ fetch_qemu_7_2()
 	unpack_closure "$1" bookworm qemu-system-x86
 }
 
+# To make a disk that boots, on the machine itself.
+fetch_grub()
+{
+	unpack_closure "$1" bookworm grub-pc-bin
+}
+
 fetch_busybox()
 {
 	unpack_packages "$1" busybox-static

@@ -178,6 +178,21 @@ TEST_F(fault, r_and_c_survive_in_the_guests_view)
 	ASSERT_TRUE(flags_of(self, 4) & UMBRA_GFN_ACCESSED);
 }
 
+/* The second doubleword as it stands in the table: the VM's debugfs knows it. */
+static uint64_t in_table(uint64_t index)
+{
+	FILE *f = popen("cat /sys/kernel/debug/umbra/*/tables", "r");
+	unsigned long long at, v, r, found = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%llx %llx %llx", &at, &v, &r) == 3 && at == index)
+			found = r;
+	if (f)
+		pclose(f);
+	return found;
+}
+
 TEST_F(fault, memory_that_is_none)
 {
 	struct umbra_hpt_access a;
@@ -187,12 +202,16 @@ TEST_F(fault, memory_that_is_none)
 	ASSERT_EQ(H_SUCCESS, map_at(self, 20, PAGES * page_size, R_M | 2));
 	ASSERT_EQ(UMBRA_HPT_MMIO, hpt_load(&self->vm, ea_of(20), self->slbv, &a));
 	ASSERT_EQ(PAGES * page_size, a.gpa);
+	ASSERT_EQ(R_KEY_HI | R_KEY_LO, in_table(index_of(self, 20)) & (R_KEY_HI | R_KEY_LO));
 	*word(self, 7) = 5;
 	ASSERT_EQ(0, hpt_vm_slot(&self->vm, 1, PAGES * page_size, word(self, 7), 1, 0));
 	ASSERT_EQ(UMBRA_HPT_DONE, load(self, 20, &data));
 	ASSERT_EQ(5, data);
+	ASSERT_EQ(0, in_table(index_of(self, 20)) & (R_KEY_HI | R_KEY_LO));
 	ASSERT_EQ(0, hpt_vm_slot(&self->vm, 1, 0, NULL, 0, 0));
+	ASSERT_EQ(0, in_table(index_of(self, 20)) & (R_KEY_HI | R_KEY_LO));
 	ASSERT_EQ(UMBRA_HPT_MMIO, hpt_load(&self->vm, ea_of(20), self->slbv, &a));
+	ASSERT_EQ(R_KEY_HI | R_KEY_LO, in_table(index_of(self, 20)) & (R_KEY_HI | R_KEY_LO));
 	/* A slot that may only be read. */
 	ASSERT_EQ(0, hpt_vm_slot(&self->vm, 1, PAGES * page_size, word(self, 7), 1,
 				 KVM_MEM_READONLY));
@@ -509,6 +528,48 @@ TEST_F(fault, migration)
 		ASSERT_NE(before.pfn, after.pfn);
 		ASSERT_EQ(0, hpt_violations(&self->vm));
 	}
+}
+
+/* A slot goes, a stretch at a time, while hypercalls take HPTEs of its last page away. */
+#define BIG (8 * 4096)
+
+static void *toggle(void *arg)
+{
+	struct churn *c = arg;
+	uint8_t *mem = mmap(NULL, BIG * page_size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long bad = mem == MAP_FAILED, i;
+
+	for (i = 0; !bad && i < 100; i++) {
+		bad |= hpt_vm_slot(&c->self->vm, 1, PAGES * page_size, mem, BIG, 0);
+		usleep(1000);
+		bad |= hpt_vm_slot(&c->self->vm, 1, 0, NULL, 0, 0);
+	}
+	c->stop = true;
+	return (void *)bad;
+}
+
+TEST_F_TIMEOUT(fault, a_slot_goes_under_hypercalls, 120)
+{
+	const uint64_t gpa = (PAGES + BIG - 1) * page_size;
+	unsigned int done = 0, stored = 0;
+	struct churn c = { self };
+	uint64_t index = index_of(self, 40), gpr[9];
+	pthread_t thread;
+	void *bad;
+
+	pthread_create(&thread, NULL, toggle, &c);
+	for (; !c.stop; done++) {
+		/* With no slot there it is MMIO. */
+		ASSERT_EQ(H_SUCCESS, map_at(self, 40, gpa, R_M | 2));
+		stored += store(self, 40, done) == UMBRA_HPT_DONE;
+		memcpy(gpr, (uint64_t[9]) { H_CLEAR_MOD, 0, index }, sizeof(gpr));
+		ASSERT_EQ(H_SUCCESS, hcall(&self->vm, gpr));
+		ASSERT_EQ(H_SUCCESS, h_remove(&self->vm, 0, index, 0, NULL, NULL));
+	}
+	pthread_join(thread, &bad);
+	ASSERT_EQ(NULL, bad);
+	ASSERT_LT(10, stored);
 }
 
 #define M16 (16ULL << 20)
