@@ -127,7 +127,7 @@ static int update_once(struct umbra_mmu_vcpu *mv, struct umbra_memslot *slot, gp
 		pagefault_enable();
 	}
 	if (!r)
-		umbra_slot_mark_dirty(slot, gpa >> PAGE_SHIFT);
+		umbra_mark_dirty(mv, slot, gpa >> PAGE_SHIFT);
 	if (r != -EFAULT)
 		return r;
 	if (fatal_signal_pending(current) || fault_in_safe_writeable(to, len))

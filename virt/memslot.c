@@ -100,8 +100,11 @@ static struct umbra_memslot *alloc_slot(const struct kvm_userspace_memory_region
 }
 
 /* A slot that moves keeps its log: both share the bitmap while both are known. */
-static int give_bitmap(struct umbra_memslot *slot, const struct umbra_memslot *old)
+static int give_bitmap(struct umbra_vm *vm, struct umbra_memslot *slot,
+		       const struct umbra_memslot *old)
 {
+	unsigned long i;
+
 	if (!(slot->flags & KVM_MEM_LOG_DIRTY_PAGES))
 		return 0;
 	if (old && umbra_slot_logs(old)) {
@@ -110,7 +113,13 @@ static int give_bitmap(struct umbra_memslot *slot, const struct umbra_memslot *o
 	}
 	slot->dirty_bitmap = kvcalloc(BITS_TO_LONGS(slot->npages), sizeof(long),
 				      GFP_KERNEL_ACCOUNT);
-	return slot->dirty_bitmap ? 0 : -ENOMEM;
+	if (!slot->dirty_bitmap)
+		return -ENOMEM;
+	/* A page is put into a ring when its bit is set. */
+	if (vm->initially_set && !vm->ring_size)
+		for (i = 0; i < slot->npages; i++)
+			__set_bit_le(i, slot->dirty_bitmap);
+	return 0;
 }
 
 /* The published set without @old and with @slot, each of which may be NULL. */
@@ -163,9 +172,10 @@ static int delete_slot(struct umbra_mmu *mmu, struct umbra_memslot *old)
 	return 0;
 }
 
-static int replace_slot(struct umbra_mmu *mmu, struct umbra_memslot *old,
+static int replace_slot(struct umbra_vm *vm, struct umbra_memslot *old,
 			const struct kvm_userspace_memory_region *region)
 {
+	struct umbra_mmu *mmu = &vm->mmu;
 	struct umbra_memslots *set;
 	struct umbra_memslot *slot = alloc_slot(region);
 	int err;
@@ -177,7 +187,7 @@ static int replace_slot(struct umbra_mmu *mmu, struct umbra_memslot *old,
 		goto discard;
 	if (old && old->base_gfn == slot->base_gfn && old->flags == slot->flags)
 		goto discard;	/* nothing changes: success */
-	err = give_bitmap(slot, old);
+	err = give_bitmap(vm, slot, old);
 	if (err)
 		goto discard;
 	err = -ENOMEM;
@@ -215,7 +225,7 @@ int umbra_set_memory_region(struct umbra_vm *vm,
 	mutex_lock(&mmu->slots_lock);
 	old = find_id(umbra_mmu_slots(mmu), region->slot);
 	if (region->memory_size)
-		ret = replace_slot(mmu, old, region);
+		ret = replace_slot(vm, old, region);
 	else
 		ret = delete_slot(mmu, old);
 	mutex_unlock(&mmu->slots_lock);
@@ -227,8 +237,9 @@ int umbra_set_memory_region(struct umbra_vm *vm,
  * @vm: the VM; no lock held
  * @log: slot number, and where the bitmap goes: one bit a page, rounded up to 64
  *
- * Sleeps. Return: 0; -EINVAL for a slot number beyond the limit; -ENOENT for a slot
- * that is not there or does not log; -EFAULT, -ENOMEM, with no dirty page lost.
+ * Sleeps. Return: 0; -ENXIO when the VM has dirty rings instead; -EINVAL for a slot number
+ * beyond the limit; -ENOENT for a slot that is not there or does not log; -EFAULT, -ENOMEM,
+ * with no dirty page lost.
  */
 int umbra_get_dirty_log(struct umbra_vm *vm, const struct kvm_dirty_log *log)
 {
@@ -236,6 +247,8 @@ int umbra_get_dirty_log(struct umbra_vm *vm, const struct kvm_dirty_log *log)
 	struct umbra_memslot *slot;
 	int ret = -ENOENT;
 
+	if (vm->ring_size)
+		return -ENXIO;
 	if (!slot_id_valid(log->slot))
 		return -EINVAL;
 	mutex_lock(&mmu->slots_lock);
@@ -265,7 +278,8 @@ static bool clear_range_valid(const struct umbra_memslot *slot,
  * @vm: the VM; no lock held
  * @log: slot number, pages, and where the bits are that say which of them
  *
- * Sleeps. Return: 0; -EINVAL for a slot number beyond the limit and for a range that
+ * Sleeps. Return: 0; -ENXIO when the VM has dirty rings instead; -EINVAL for a slot number
+ * beyond the limit and for a range that
  * does not begin and end at a multiple of 64 pages, or the slot's end; -ENOENT for a
  * slot that is not there or does not log; -EFAULT, -ENOMEM, with nothing done.
  */
@@ -275,6 +289,8 @@ int umbra_clear_dirty_log(struct umbra_vm *vm, const struct kvm_clear_dirty_log 
 	struct umbra_memslot *slot;
 	int ret = -ENOENT;
 
+	if (vm->ring_size)
+		return -ENXIO;
 	if (!slot_id_valid(log->slot))
 		return -EINVAL;
 	mutex_lock(&mmu->slots_lock);
@@ -284,5 +300,23 @@ int umbra_clear_dirty_log(struct umbra_vm *vm, const struct kvm_clear_dirty_log 
 			umbra_dirty_log_clear(mmu, slot, log->first_page, log->num_pages,
 					      log->dirty_bitmap);
 	mutex_unlock(&mmu->slots_lock);
+	return ret;
+}
+
+/**
+ * umbra_reset_dirty_rings() - KVM_RESET_DIRTY_RINGS
+ * @vm: the VM; no lock held
+ *
+ * Sleeps. Return: the number of pages that are clean again; -EINVAL without dirty rings.
+ */
+int umbra_reset_dirty_rings(struct umbra_vm *vm)
+{
+	int ret;
+
+	if (!vm->ring_size)
+		return -EINVAL;
+	mutex_lock(&vm->mmu.slots_lock);
+	ret = umbra_rings_reset(&vm->mmu);
+	mutex_unlock(&vm->mmu.slots_lock);
 	return ret;
 }

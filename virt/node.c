@@ -44,10 +44,16 @@ long umbra_check_extension(struct umbra_vm *vm, long ext)
 	case KVM_CAP_IOEVENTFD:
 	case KVM_CAP_IOEVENTFD_ANY_LENGTH:
 	case KVM_CAP_COALESCED_PIO:
+	case KVM_CAP_BINARY_STATS_FD:
 	case UMBRA_CAP_AUDIT:
 		return 1;
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
-		return KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+		return KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
+	case KVM_CAP_DIRTY_LOG_RING:
+	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+		/* An architecture without a place for it in the mapping has none. */
+		return KVM_DIRTY_LOG_PAGE_OFFSET ?
+			UMBRA_RING_MAX * sizeof(struct kvm_dirty_gfn) : 0;
 	case KVM_CAP_COALESCED_MMIO:
 		return UMBRA_VCPU_OWN_PAGES;
 	case KVM_CAP_NR_MEMSLOTS:

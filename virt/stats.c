@@ -8,10 +8,11 @@
 #include <linux/stddef.h>
 #include "virt.h"
 
-#define VCPU(name) { #name, true, offsetof(struct umbra_vcpu, stat.name) }
-#define FAULT(name) { #name, true, offsetof(struct umbra_vcpu, mmu.stat.name) }
-#define MMU(name) { #name, false, offsetof(struct umbra_vm, mmu.stat.name) }
-#define VM(name, member) { name, false, offsetof(struct umbra_vm, member) }
+#define VCPU(name) { #name, true, false, offsetof(struct umbra_vcpu, stat.name) }
+#define FAULT(name) { #name, true, false, offsetof(struct umbra_vcpu, mmu.stat.name) }
+#define MMU(name) { #name, false, false, offsetof(struct umbra_vm, mmu.stat.name) }
+#define VM(name, member) { name, false, false, offsetof(struct umbra_vm, member) }
+#define SIZE(name, member) { name, false, true, offsetof(struct umbra_vm, member) }
 
 const struct umbra_stat umbra_stats[] = {
 	VCPU(exits),
@@ -36,15 +37,15 @@ const struct umbra_stat umbra_stats[] = {
 	FAULT(pf_around),
 	FAULT(mmu_unsync),
 	FAULT(mmu_sync),
-	VM("table_pages", mmu.stat.tables),
+	SIZE("table_pages", mmu.stat.tables),
 	MMU(tlb_flush),
 	MMU(unmapped),
 	MMU(aged),
 	MMU(splits),
-	VM(UMBRA_STAT_LEVEL1, mmu.stat.pages[UMBRA_LEVEL_4K - 1]),
+	SIZE(UMBRA_STAT_LEVEL1, mmu.stat.pages[UMBRA_LEVEL_4K - 1]),
 #ifdef UMBRA_STAT_LEVEL2
-	VM(UMBRA_STAT_LEVEL2, mmu.stat.pages[UMBRA_LEVEL_2M - 1]),
-	VM(UMBRA_STAT_LEVEL3, mmu.stat.pages[UMBRA_LEVEL_1G - 1]),
+	SIZE(UMBRA_STAT_LEVEL2, mmu.stat.pages[UMBRA_LEVEL_2M - 1]),
+	SIZE(UMBRA_STAT_LEVEL3, mmu.stat.pages[UMBRA_LEVEL_1G - 1]),
 #endif
 	VM("refs_taken", mmu.refs.taken),
 	VM("refs_released", mmu.refs.released),

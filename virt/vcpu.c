@@ -31,6 +31,8 @@ static vm_fault_t vcpu_mmap_fault(struct vm_fault *vmf)
 	else if (vmf->pgoff == UMBRA_VCPU_OWN_PAGES)
 		page = virt_to_page(vcpu->vm->bus.ring);
 	else
+		page = umbra_ring_page(&vcpu->mmu, vmf->pgoff - KVM_DIRTY_LOG_PAGE_OFFSET);
+	if (!page)
 		return VM_FAULT_SIGBUS;
 	get_page(page);
 	vmf->page = page;
@@ -41,9 +43,20 @@ static const struct vm_operations_struct vcpu_vm_ops = {
 	.fault = vcpu_mmap_fault,
 };
 
+/* The dirty ring is for both sides to write to, or it is none. */
+static bool is_ring(const struct umbra_vcpu *vcpu, struct vm_area_struct *vma)
+{
+	unsigned long pages = umbra_ring_pages(vcpu->mmu.ring.size);
+
+	return vma->vm_pgoff >= KVM_DIRTY_LOG_PAGE_OFFSET &&
+	       vma->vm_pgoff - KVM_DIRTY_LOG_PAGE_OFFSET + vma_pages(vma) <= pages &&
+	       (vma->vm_flags & VM_SHARED) && !(vma->vm_flags & VM_EXEC);
+}
+
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	if (vma_pages(vma) + vma->vm_pgoff > UMBRA_VCPU_MMAP_PAGES)
+	if (vma_pages(vma) + vma->vm_pgoff > UMBRA_VCPU_MMAP_PAGES &&
+	    !is_ring(file->private_data, vma))
 		return -EINVAL;
 	vma->vm_ops = &vcpu_vm_ops;
 	return 0;
@@ -132,6 +145,8 @@ static long vcpu_ioctl_locked(struct umbra_vcpu *vcpu, unsigned int cmd,
 		return unlikely(arg) ? -EINVAL : run(vcpu);
 	if (cmd == KVM_SET_SIGNAL_MASK)
 		return set_signal_mask(vcpu, (void __user *)arg);
+	if (cmd == KVM_GET_STATS_FD)
+		return umbra_stats_fd(vcpu->vm, vcpu);
 	return umbra_arch_vcpu_ioctl(vcpu, cmd, arg);
 }
 
@@ -213,6 +228,7 @@ void umbra_vcpu_free(struct umbra_vcpu *vcpu)
 
 	for (i = 0; i < UMBRA_VCPU_OWN_PAGES; i++)
 		free_page((unsigned long)vcpu->pages[i]);
+	umbra_ring_destroy(&vcpu->mmu);
 	kfree(vcpu);
 	umbra_counters_vcpu_dead();
 }
@@ -247,6 +263,8 @@ static struct umbra_vcpu *vcpu_alloc(struct umbra_vm *vm, unsigned int id)
 	mutex_init(&vcpu->mutex);
 	err = alloc_pages_shared(vcpu);
 	if (!err)
+		err = umbra_ring_create(&vcpu->mmu, vm->ring_size);
+	if (!err)
 		err = umbra_arch_vcpu_init(vcpu);
 	if (err) {
 		umbra_vcpu_free(vcpu);
@@ -264,6 +282,8 @@ static int vcpu_make(struct umbra_vm *vm, unsigned int id, struct file **file)
 	struct umbra_vcpu *vcpu;
 	int err;
 
+	if (vm->max_vcpu_id && id >= vm->max_vcpu_id)
+		return -EINVAL;
 	err = umbra_mmu_make_root(&vm->mmu);
 	if (err)
 		return err;

@@ -37,11 +37,13 @@ void umbra_vcpu_free(struct umbra_vcpu *vcpu);
  * struct umbra_stat - one statistic
  * @name: of its file in debugfs
  * @per_vcpu: a u64 in each struct umbra_vcpu; else an atomic64_t in struct umbra_vm
+ * @instant: how many there are; else how many there were so far
  * @offset: there
  */
 struct umbra_stat {
 	const char *name;
 	bool per_vcpu;
+	bool instant;
 	size_t offset;
 };
 
@@ -49,6 +51,9 @@ struct umbra_stat {
 extern const struct umbra_stat umbra_stats[];
 extern const unsigned int umbra_stats_count;
 u64 umbra_stat_value(struct umbra_vm *vm, const struct umbra_stat *stat);
+
+/* statsfd.c */
+long umbra_stats_fd(struct umbra_vm *vm, struct umbra_vcpu *vcpu);
 
 /* debugfs.c */
 void umbra_debugfs_init(void);

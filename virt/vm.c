@@ -16,6 +16,7 @@
 #include <linux/debugfs.h>
 #include <linux/file.h>
 #include <linux/idr.h>
+#include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -222,6 +223,40 @@ static long clear_dirty_log(struct umbra_vm *vm,
 	return umbra_clear_dirty_log(vm, &log);
 }
 
+/* The second flag goes with the first. */
+static long enable_manual_log(struct umbra_vm *vm, u64 flags)
+{
+	u64 all = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+
+	if (flags & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
+		all |= KVM_DIRTY_LOG_INITIALLY_SET;
+	if (flags & ~all)
+		return -EINVAL;
+	mutex_lock(&vm->mmu.slots_lock);
+	vm->manual_dirty_log = flags & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+	vm->initially_set = flags & KVM_DIRTY_LOG_INITIALLY_SET;
+	mutex_unlock(&vm->mmu.slots_lock);
+	return 0;
+}
+
+/* @size: bytes of each ring. Once, and before the first vCPU. */
+static long enable_rings(struct umbra_vm *vm, u64 size)
+{
+	long r = -EINVAL;
+
+	if (!KVM_DIRTY_LOG_PAGE_OFFSET || !is_power_of_2(size) || size < PAGE_SIZE)
+		return -EINVAL;
+	if (size > UMBRA_RING_MAX * sizeof(struct kvm_dirty_gfn))
+		return -E2BIG;
+	mutex_lock(&vm->lock);
+	if (!vm->nr_vcpus && !vm->ring_size) {
+		vm->ring_size = size / sizeof(struct kvm_dirty_gfn);
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
 /* What is the architecture's to enable is left to it. */
 static long enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap __user *user)
 {
@@ -231,14 +266,15 @@ static long enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap __user *
 		return -EFAULT;
 	if (cap.flags)
 		return -EINVAL;
-	if (cap.cap != KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2)
+	switch (cap.cap) {
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		return enable_manual_log(vm, cap.args[0]);
+	case KVM_CAP_DIRTY_LOG_RING:
+	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+		return enable_rings(vm, cap.args[0]);
+	default:
 		return umbra_arch_enable_cap(vm, &cap);
-	if (cap.args[0] & ~(u64)KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
-		return -EINVAL;
-	mutex_lock(&vm->mmu.slots_lock);
-	vm->manual_dirty_log = cap.args[0];
-	mutex_unlock(&vm->mmu.slots_lock);
-	return 0;
+	}
 }
 
 static long ioeventfd(struct umbra_vm *vm, const struct kvm_ioeventfd __user *user)
@@ -278,6 +314,8 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return get_dirty_log(vm, user);
 	case KVM_CLEAR_DIRTY_LOG:
 		return clear_dirty_log(vm, user);
+	case KVM_RESET_DIRTY_RINGS:
+		return arg ? -EINVAL : umbra_reset_dirty_rings(vm);
 	case KVM_ENABLE_CAP:
 		return enable_cap(vm, user);
 	case KVM_IOEVENTFD:
@@ -285,6 +323,8 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case KVM_REGISTER_COALESCED_MMIO:
 	case KVM_UNREGISTER_COALESCED_MMIO:
 		return coalesce(vm, user, cmd == KVM_REGISTER_COALESCED_MMIO);
+	case KVM_GET_STATS_FD:
+		return umbra_stats_fd(vm, NULL);
 	case UMBRA_SET_MMU:
 		return set_mmu(vm, user);
 	case UMBRA_GET_MMU:

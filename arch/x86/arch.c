@@ -8,7 +8,6 @@
 #include <linux/uaccess.h>
 #include <umbra/arch.h>
 #include <asm/msr.h>
-#include <asm/tsc.h>
 
 #include "irqchip.h"
 #include "shadow.h"
@@ -44,6 +43,8 @@ void umbra_arch_exit(void)
 
 int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 {
+	int r;
+
 	switch (ext) {
 	case KVM_CAP_USER_NMI:
 	case KVM_CAP_EXT_CPUID:
@@ -55,8 +56,14 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 	case KVM_CAP_XSAVE:
 	case KVM_CAP_GET_TSC_KHZ:
 	case KVM_CAP_MMU_SHADOW_CACHE_CONTROL:
-	case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
+	case KVM_CAP_VCPU_ATTRIBUTES:
+	case KVM_CAP_GET_MSR_FEATURES:
+	case KVM_CAP_INTERNAL_ERROR_DATA:
+	case KVM_CAP_SET_GUEST_DEBUG:
+	case KVM_CAP_X86_ROBUST_SINGLESTEP:
 		return 1;
+	case KVM_CAP_SET_GUEST_DEBUG2:
+		return UMBRA_GUESTDBG_VALID;
 	case KVM_CAP_SYNC_REGS:
 		return KVM_SYNC_X86_VALID_FIELDS;
 	case KVM_CAP_XSAVE2:
@@ -71,7 +78,8 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 	case KVM_CAP_XCRS:
 		return boot_cpu_has(X86_FEATURE_OSXSAVE);
 	default:
-		return umbra_irqchip_check_extension(ext);
+		r = umbra_irqchip_check_extension(ext);
+		return r ?: umbra_caps_check_extension(ext);
 	}
 }
 
@@ -104,7 +112,11 @@ static long set_addr(struct umbra_vm *vm, u64 *slot, u64 addr, u64 limit)
 
 long umbra_arch_enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap *cap)
 {
-	return umbra_irqchip_enable_cap(vm, cap);
+	long r = umbra_irqchip_enable_cap(vm, cap);
+
+	if (r == -ENOTTY)
+		r = umbra_caps_enable(vm, cap);
+	return r == -ENOTTY ? -EINVAL : r;
 }
 
 long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long arg)
@@ -129,19 +141,10 @@ long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long ar
 		return 0;
 	default:
 		r = umbra_clock_vm_ioctl(vm, cmd, (void __user *)arg);
+		if (r == -ENOTTY)
+			r = umbra_msr_filter_ioctl(vm, cmd, (void __user *)arg);
 		return r == -ENOTTY ? umbra_irqchip_vm_ioctl(vm, cmd, arg) : r;
 	}
-}
-
-/*
- * There is one frequency, the host's. Another is taken for it when it is as near as two
- * measurements of one clock are: 250 ppm.
- */
-static long set_tsc_khz(unsigned long khz)
-{
-	unsigned long slack = tsc_khz / 4000;
-
-	return !khz || (khz >= tsc_khz - slack && khz <= tsc_khz + slack) ? 0 : -EINVAL;
 }
 
 long umbra_arch_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd,
@@ -150,14 +153,11 @@ long umbra_arch_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd,
 	static long (*const handlers[])(struct umbra_vcpu *vcpu, unsigned int cmd,
 					void __user *argp) = {
 		umbra_regs_ioctl, umbra_fpu_ioctl, umbra_msr_ioctl, umbra_cpuid_ioctl,
-		umbra_event_ioctl, umbra_mce_ioctl, umbra_irqchip_vcpu_ioctl,
+		umbra_event_ioctl, umbra_mce_ioctl, umbra_debug_ioctl, umbra_irqchip_vcpu_ioctl,
+		umbra_tsc_ioctl, umbra_caps_vcpu_ioctl,
 	};
 	unsigned int i;
 
-	if (cmd == KVM_GET_TSC_KHZ)
-		return tsc_khz;
-	if (cmd == KVM_SET_TSC_KHZ)
-		return set_tsc_khz(arg);
 	if (cmd == KVM_KVMCLOCK_CTRL)
 		return umbra_clock_stopped(vcpu);
 	for (i = 0; i < ARRAY_SIZE(handlers); i++) {
@@ -184,6 +184,7 @@ void umbra_arch_vm_stop(struct umbra_vm *vm)
 void umbra_arch_vm_destroy(struct umbra_vm *vm)
 {
 	umbra_irqchip_destroy(vm);
+	umbra_msr_filter_destroy(vm);
 }
 
 /* A segment as #INIT leaves it (APM volume 2, table 14-1). */
@@ -251,7 +252,7 @@ void umbra_x86_reset(struct umbra_vcpu *vcpu, bool init)
 	arch->nmi_pending = 0;
 	arch->nmi_masked = false;
 	arch->halted = false;
-	arch->triple_fault = false;
+	arch->stop = 0;
 	memset(&arch->io, 0, sizeof(arch->io));
 	umbra_shadow_changed(vcpu);
 	if (!init) {

@@ -44,7 +44,7 @@
 #define OFFER_7_EDX	F(FSRM)
 #define OFFER_E1_EDX	(F(SYSCALL) | F(NX) | F(MMXEXT) | F(FXSR_OPT) | F(GBPAGES) | \
 			 F(RDTSCP) | F(LM) | F(3DNOWEXT) | F(3DNOW))
-#define OFFER_E1_ECX	(F(LAHF_LM) | F(CR8_LEGACY) | F(ABM) | F(SSE4A) | \
+#define OFFER_E1_ECX	(F(LAHF_LM) | F(CMP_LEGACY) | F(CR8_LEGACY) | F(ABM) | F(SSE4A) | \
 			 F(MISALIGNSSE) | F(3DNOWPREFETCH))
 #define OFFER_E8_EBX	(F(CLZERO) | F(XSAVEERPTR) | F(WBNOINVD) | F(AMD_IBPB) | \
 			 F(AMD_IBRS) | F(AMD_STIBP) | F(AMD_SSBD))
@@ -54,6 +54,7 @@
 #define TSC_ADJUST	BIT(1)	/* leaf 7 EBX; emulated */
 #define OSXSAVE		BIT(27)	/* leaf 1 ECX */
 #define OSPKE		BIT(4)	/* leaf 7 ECX */
+#define LEAF1_MWAIT	BIT(3)	/* leaf 1 ECX */
 #define LEAF1_APIC	BIT(9)	/* leaf 1 EDX */
 /* Leaf 1 ECX: emulated; the latter is told by a capability instead of the list. */
 #define X2APIC		F(X2APIC)
@@ -330,7 +331,7 @@ static void set_bit_if(u32 *word, u32 bit, bool on)
 }
 
 /**
- * umbra_cpuid_update() - CR4, XCR0 or the APIC base was changed
+ * umbra_cpuid_update() - CR4, XCR0, the APIC base or MISC_ENABLE was changed
  * @vcpu: the vCPU
  */
 void umbra_cpuid_update(struct umbra_vcpu *vcpu)
@@ -342,6 +343,10 @@ void umbra_cpuid_update(struct umbra_vcpu *vcpu)
 	if (e) {
 		set_bit_if(&e->ecx, OSXSAVE, arch->cr4 & X86_CR4_OSXSAVE);
 		set_bit_if(&e->edx, LEAF1_APIC, arch->apic_base & MSR_IA32_APICBASE_ENABLE);
+		if (!umbra_has_quirk(vcpu, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT))
+			set_bit_if(&e->ecx, LEAF1_MWAIT,
+				   arch->msr_misc_enable & MSR_IA32_MISC_ENABLE_MWAIT);
+		arch->limits.mwait = e->ecx & LEAF1_MWAIT;
 	}
 	e = find_leaf(&arch->cpuid, 7, 0);
 	if (e)
@@ -434,6 +439,25 @@ static unsigned int guest_phys_bits(struct umbra_vcpu *vcpu)
 	return e && (e->eax & 0xff) ? clamp_t(unsigned int, e->eax & 0xff, 32, 52) : 36;
 }
 
+/* The leaf behind the one with KVM's signature, which may stand behind another's. */
+static u32 paravirtual_features(struct umbra_x86_cpuid *cpuid)
+{
+	const struct kvm_cpuid_entry2 *e;
+	unsigned int i;
+	u32 name[3];
+
+	memcpy(name, KVM_SIGNATURE, sizeof(name));
+	for (i = 0; i < cpuid->nr; i++) {
+		e = &cpuid->entries[i];
+		if ((e->function & ~0xff00) != KVM_CPUID_SIGNATURE || e->ebx != name[0] ||
+		    e->ecx != name[1] || e->edx != name[2])
+			continue;
+		e = find_leaf(cpuid, e->function | (KVM_CPUID_FEATURES & 0xff), 0);
+		return e ? e->eax : 0;
+	}
+	return 0;
+}
+
 /**
  * umbra_cpuid_limits() - derive what the guest may do
  * @vcpu: the vCPU; its CPUID is new
@@ -449,6 +473,8 @@ void umbra_cpuid_limits(struct umbra_vcpu *vcpu)
 	limits->efer = efer_limit(vcpu);
 	limits->xcr0 = limits->xsave ? xcr0_limit(vcpu) : 0;
 	limits->gpa_rsvd = GENMASK_ULL(63, guest_phys_bits(vcpu));
+	limits->mwait = false;	/* umbra_cpuid_update() knows */
+	limits->paravirtual = paravirtual_features(&vcpu->arch.cpuid);
 	limits->x2apic = guest_has(vcpu, 1, ECX, X2APIC);
 	limits->tsc_deadline = guest_has(vcpu, 1, ECX, TSC_DEADLINE);
 	limits->page1g = BOTH(vcpu, 0x80000001, EDX, GBPAGES);
@@ -487,21 +513,47 @@ static void index_leaves(struct umbra_x86_cpuid *cpuid)
 	}
 }
 
-/* Takes @entries over. */
-static void install(struct umbra_vcpu *vcpu, struct kvm_cpuid_entry2 *entries,
+/*
+ * Is it the CPUID that the vCPU has, but for the bits that follow its state? While only
+ * those are to differ the leaves are where the old ones were.
+ */
+static bool same_cpuid(struct umbra_vcpu *vcpu, struct kvm_cpuid_entry2 *entries,
+		       unsigned int nr)
+{
+	struct umbra_x86_cpuid *cpuid = &vcpu->arch.cpuid;
+	struct kvm_cpuid_entry2 *old = cpuid->entries;
+
+	if (nr != cpuid->nr)
+		return false;
+	cpuid->entries = entries;
+	umbra_cpuid_update(vcpu);
+	cpuid->entries = old;
+	umbra_cpuid_update(vcpu);
+	return !nr || !memcmp(entries, old, nr * sizeof(*old));
+}
+
+/* Takes @entries over. -EINVAL when the guest has run already, and had others. */
+static long install(struct umbra_vcpu *vcpu, struct kvm_cpuid_entry2 *entries,
 		    unsigned int nr)
 {
 	struct umbra_x86_cpuid *cpuid = &vcpu->arch.cpuid;
 	unsigned int i;
 
-	umbra_cpuid_free(vcpu);
 	for (i = 0; i < nr; i++)
 		memset(entries[i].padding, 0, sizeof(entries[i].padding));
+	if (vcpu->arch.was_run) {
+		bool same = same_cpuid(vcpu, entries, nr);
+
+		kvfree(entries);
+		return same ? 0 : -EINVAL;
+	}
+	umbra_cpuid_free(vcpu);
 	cpuid->entries = entries;
 	cpuid->nr = nr;
 	index_leaves(cpuid);
 	umbra_cpuid_limits(vcpu);
 	umbra_cpuid_update(vcpu);
+	return 0;
 }
 
 static long set_cpuid2(struct umbra_vcpu *vcpu, struct kvm_cpuid2 __user *argp)
@@ -519,8 +571,7 @@ static long set_cpuid2(struct umbra_vcpu *vcpu, struct kvm_cpuid2 __user *argp)
 		if (IS_ERR(entries))
 			return PTR_ERR(entries);
 	}
-	install(vcpu, entries, head.nent);
-	return 0;
+	return install(vcpu, entries, head.nent);
 }
 
 /* KVM_SET_CPUID: leaves without subleaves. */
@@ -551,8 +602,7 @@ static long set_cpuid(struct umbra_vcpu *vcpu, struct kvm_cpuid __user *argp)
 		entries[i].edx = old[i].edx;
 	}
 	kvfree(old);
-	install(vcpu, entries, head.nent);
-	return 0;
+	return install(vcpu, entries, head.nent);
 }
 
 /* Copy a list out; -E2BIG, with the number needed, when the caller has no room. */

@@ -378,12 +378,8 @@ static int dr_access(struct umbra_emul *e, unsigned int *nr)
 			return umbra_emul_fault(e, 6, false, 0);
 		*nr += 2;
 	}
-	if (arch->dr7 & UMBRA_DR7_GD) {
-		arch->dr6 |= UMBRA_DR6_BD;
-		arch->dr7 &= ~(u64)UMBRA_DR7_GD;
-		umbra_backend->sync_dr(vcpu_of(e));
+	if (umbra_debug_dr7(vcpu_of(e)) & UMBRA_DR7_GD)
 		return umbra_emul_fault(e, 1, false, 0);
-	}
 	return UMBRA_EMUL_OK;
 }
 
@@ -403,11 +399,16 @@ static int em_set_dr(struct umbra_emul *e, unsigned int nr, u64 val)
 
 static int em_get_msr(struct umbra_emul *e, u32 index, u64 *val)
 {
+	/* The processor is the one to see that the filter refuses it. */
+	if (umbra_msr_denied(vcpu_of(e), index, false))
+		return UMBRA_EMUL_RETRY;
 	return gp_if(e, umbra_get_msr(vcpu_of(e), index, val, false));
 }
 
 static int em_set_msr(struct umbra_emul *e, u32 index, u64 val)
 {
+	if (umbra_msr_denied(vcpu_of(e), index, true))
+		return UMBRA_EMUL_RETRY;
 	return gp_if(e, umbra_set_msr(vcpu_of(e), index, val, false));
 }
 
@@ -418,6 +419,8 @@ static int em_set_xcr(struct umbra_emul *e, u32 index, u64 val)
 
 static int em_cpuid(struct umbra_emul *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 {
+	if (umbra_cpuid_faults(vcpu_of(e)))
+		return umbra_emul_fault(e, 13, true, 0);
 	umbra_cpuid(vcpu_of(e), eax, ebx, ecx, edx);
 	return UMBRA_EMUL_OK;
 }
@@ -562,13 +565,6 @@ int umbra_report_internal(struct umbra_vcpu *vcpu, u32 suberror, unsigned int n,
 	return UMBRA_RUN_USER;
 }
 
-static void queue_trap(struct umbra_vcpu *vcpu)
-{
-	vcpu->arch.dr6 |= UMBRA_DR6_BS;
-	umbra_backend->sync_dr(vcpu);
-	umbra_queue_exception(vcpu, 1, false, 0);
-}
-
 /**
  * umbra_advance() - an instruction was done for the guest
  * @vcpu: the vCPU
@@ -580,7 +576,7 @@ void umbra_advance(struct umbra_vcpu *vcpu, u64 rip)
 	vcpu->arch.rflags &= ~X86_EFLAGS_RF;
 	umbra_backend->set_int_shadow(vcpu, false);
 	if (unlikely(vcpu->arch.rflags & X86_EFLAGS_TF))
-		queue_trap(vcpu);
+		umbra_debug_trap(vcpu, UMBRA_DR6_BS);
 }
 
 static int emul_failed(struct umbra_x86_emul *ctx, int result)
@@ -592,6 +588,8 @@ static int emul_failed(struct umbra_x86_emul *ctx, int result)
 	case UMBRA_EMUL_FAULT:
 		if (fault->vector == 14)
 			umbra_queue_page_fault(vcpu, fault->address, fault->error);
+		else if (fault->vector == 1)
+			umbra_debug_trap(vcpu, UMBRA_DR6_BD);
 		else
 			umbra_queue_exception(vcpu, fault->vector, fault->has_error,
 					      fault->error);
@@ -639,7 +637,7 @@ static int emul_done(struct umbra_x86_emul *ctx)
 
 	umbra_backend->set_int_shadow(vcpu, ctx->e.int_shadow);
 	if (ctx->e.trap)
-		queue_trap(vcpu);
+		umbra_debug_trap(vcpu, UMBRA_DR6_BS);
 	r = umbra_io_end(vcpu, UMBRA_EMUL_OK);
 	if (r || !vcpu->arch.halted)
 		return r;
@@ -683,7 +681,7 @@ static int emulate(struct umbra_vcpu *vcpu)
 	if (result == UMBRA_EMUL_UNHANDLEABLE)
 		return emul_failed(ctx, result);
 	if (result == UMBRA_EMUL_REPEAT && ctx->e.trap)
-		queue_trap(vcpu);
+		umbra_debug_trap(vcpu, UMBRA_DR6_BS);
 	/* What finished iterations have written is shown before a fault is taken. */
 	r = emul_failed(ctx, result);
 	return umbra_io_end(vcpu, result) ?: r;

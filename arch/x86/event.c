@@ -52,7 +52,7 @@ void umbra_queue_exception(struct umbra_vcpu *vcpu, u8 vector, bool has_error,
 
 	if (event->kind == UMBRA_EVENT_EXCEPTION) {
 		if (event->vector == VECTOR_DF) {
-			vcpu->arch.triple_fault = true;
+			vcpu->arch.stop |= UMBRA_STOP_SHUTDOWN;
 			return;
 		}
 		if (merges(event->vector, vector)) {

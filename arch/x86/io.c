@@ -213,6 +213,11 @@ int umbra_io_complete(struct umbra_vcpu *vcpu)
 		io->completion = UMBRA_COMPLETE_NONE;
 		complete_in(vcpu);
 		return UMBRA_RUN_AGAIN;
+	case UMBRA_COMPLETE_RDMSR:
+	case UMBRA_COMPLETE_WRMSR:
+		r = io->completion == UMBRA_COMPLETE_WRMSR;
+		io->completion = UMBRA_COMPLETE_NONE;
+		return umbra_msr_answered(vcpu, r);
 	default:
 		break;
 	}

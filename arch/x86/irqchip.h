@@ -21,6 +21,7 @@ enum umbra_request {
 	UMBRA_REQ_NMI,	/* arch.nmi_queued is not 0 */
 	UMBRA_REQ_MP,	/* INIT or SIPI came; served outside the inner section */
 	UMBRA_REQ_EOI,	/* userspace is to be told of an EOI; likewise */
+	UMBRA_REQ_LEAVE, /* what backend->load reads has changed */
 };
 
 #define UMBRA_REQS_OUTSIDE	(BIT(UMBRA_REQ_MP) | BIT(UMBRA_REQ_EOI))

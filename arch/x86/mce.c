@@ -45,10 +45,11 @@ static u64 *bank_register(struct umbra_x86_mce *mce, u32 index)
  * @vcpu: the vCPU
  * @index: the MSR
  * @val: its value
+ * @host: for an ioctl
  *
  * Return: 0; -EINVAL when the guest has no such register.
  */
-int umbra_mce_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val)
+int umbra_mce_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val, bool host)
 {
 	struct umbra_x86_mce *mce = &vcpu->arch.mce;
 	const u64 *reg;
@@ -62,7 +63,7 @@ int umbra_mce_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val)
 		return 0;
 	case MSR_IA32_MCG_CTL:
 		*val = mce->ctl;
-		return mce->cap & MCG_CTL_P ? 0 : -EINVAL;
+		return host || (mce->cap & MCG_CTL_P) ? 0 : -EINVAL;
 	default:
 		reg = bank_register(mce, index);
 		if (!reg)
@@ -154,7 +155,7 @@ static void report_uncorrected(struct umbra_vcpu *vcpu, u64 *bank,
 	struct umbra_x86_mce *mce = &vcpu->arch.mce;
 
 	if ((mce->status & MCG_STATUS_MCIP) || !(vcpu->arch.cr4 & X86_CR4_MCE)) {
-		vcpu->arch.triple_fault = true;
+		vcpu->arch.stop |= UMBRA_STOP_SHUTDOWN;
 		return;
 	}
 	record(bank, error);

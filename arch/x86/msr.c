@@ -9,43 +9,21 @@
  * A guest's write obeys the guest's CPUID; an ioctl's may set what a migration brings.
  */
 #include <linux/nospec.h>
-#include <linux/slab.h>
-#include <linux/uaccess.h>
 #include <asm/kvm_para.h>
 #include <asm/msr.h>
 #include <asm/msr-index.h>
 #include <asm/mtrr.h>
-#include <asm/tsc.h>
 
 #include "irqchip.h"
 
 /* Fixed ranges, write combining, and the number of variable ranges. */
 #define MTRRCAP	(0x500 | UMBRA_MTRR_VARIABLE)
 
-/* As many as KVM takes in one call. */
-#define MSRS_MAX 256
-
 #define MSR_MCE_LAST		(MSR_IA32_MC0_CTL + 4 * UMBRA_MCE_BANKS - 1)
 #define MSR_MTRR_FIXED_4K_LAST	MSR_MTRRfix4K_F8000
+#define CPUID_FAULT		MSR_MISC_FEATURES_ENABLES_CPUID_FAULT
 #define HWCR_TSC_FREQ		BIT_ULL(24)
 #define HWCR_IGNORED		(BIT_ULL(3) | BIT_ULL(4) | BIT_ULL(6) | BIT_ULL(8))
-
-/* What KVM_GET_MSR_INDEX_LIST shows. */
-static const u32 msr_list[] = {
-	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
-	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_KERNEL_GS_BASE,
-	MSR_FS_BASE, MSR_GS_BASE, MSR_EFER, MSR_IA32_TSC, MSR_IA32_TSC_ADJUST,
-	MSR_TSC_AUX, MSR_IA32_CR_PAT, MSR_IA32_APICBASE, MSR_IA32_TSC_DEADLINE,
-	MSR_IA32_MISC_ENABLE, MSR_IA32_SPEC_CTRL, MSR_IA32_MCG_STATUS, MSR_IA32_MCG_CTL,
-	MSR_MTRRcap, MSR_MTRRdefType,
-	MSR_MTRRfix64K_00000, MSR_MTRRfix16K_80000, MSR_MTRRfix16K_A0000,
-	MSR_MTRRfix4K_C0000, MSR_MTRRfix4K_C8000, MSR_MTRRfix4K_D0000,
-	MSR_MTRRfix4K_D8000, MSR_MTRRfix4K_E0000, MSR_MTRRfix4K_E8000,
-	MSR_MTRRfix4K_F0000, MSR_MTRRfix4K_F8000,
-	MSR_K7_HWCR, MSR_AMD64_PATCH_LEVEL,
-	MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME, MSR_KVM_WALL_CLOCK_NEW,
-	MSR_KVM_SYSTEM_TIME_NEW,
-};
 
 static u64 *mtrr_slot(struct umbra_x86_mtrr *mtrr, u32 index)
 {
@@ -108,33 +86,43 @@ static bool pat_valid(u64 pat)
 	return true;
 }
 
-static u64 guest_tsc(const struct umbra_vcpu *vcpu)
+/* Of the clock's MSRs, where the guest is held to what its CPUID shows. */
+static bool clock_allowed(const struct umbra_vcpu *vcpu, u32 index, bool host)
 {
-	return rdtsc() + vcpu->arch.tsc_offset;
+	bool old = index == MSR_KVM_WALL_CLOCK || index == MSR_KVM_SYSTEM_TIME;
+
+	return host || umbra_pv_has(vcpu, old ? KVM_FEATURE_CLOCKSOURCE :
+						KVM_FEATURE_CLOCKSOURCE2);
 }
 
-/* TSC_ADJUST follows each write of the guest's to the TSC (SDM volume 3, 18.17.3). */
-static void set_tsc(struct umbra_vcpu *vcpu, u64 val, bool host)
+/* That CPUID can be made to fault is told there, and asked for in the other. */
+static int set_platform_info(struct umbra_arch_vcpu *arch, u64 val)
 {
-	u64 delta = val - guest_tsc(vcpu);
-
-	if (!host)
-		vcpu->arch.msr_tsc_adjust += delta;
-	vcpu->arch.tsc_offset += delta;
-	umbra_backend->sync_tsc(vcpu);
-	umbra_clock_changed(vcpu);
-	umbra_lapic_tsc_changed(vcpu);
+	if (!(val & MSR_PLATFORM_INFO_CPUID_FAULT) && (arch->msr_misc_features & CPUID_FAULT))
+		return -EINVAL;
+	arch->msr_platform_info = val;
+	return 0;
 }
 
-static void set_tsc_adjust(struct umbra_vcpu *vcpu, u64 val, bool host)
+static int set_misc_features(struct umbra_arch_vcpu *arch, u64 val)
 {
-	if (!host) {
-		vcpu->arch.tsc_offset += val - vcpu->arch.msr_tsc_adjust;
-		umbra_backend->sync_tsc(vcpu);
-		umbra_clock_changed(vcpu);
-		umbra_lapic_tsc_changed(vcpu);
-	}
-	vcpu->arch.msr_tsc_adjust = val;
+	if ((val & ~CPUID_FAULT) ||
+	    (val && !(arch->msr_platform_info & MSR_PLATFORM_INFO_CPUID_FAULT)))
+		return -EINVAL;
+	arch->msr_misc_features = val;
+	return 0;
+}
+
+/* What it shows is so on this CPU: a guest may write that, and change nothing. */
+static int set_de_cfg(struct umbra_arch_vcpu *arch, u64 val, bool host)
+{
+	u64 all;
+
+	umbra_msr_feature(MSR_AMD64_DE_CFG, &all);
+	if ((val & ~all) || (!host && val != all))
+		return -EINVAL;
+	arch->msr_de_cfg = val;
+	return 0;
 }
 
 static bool needs_canonical(u32 index)
@@ -160,7 +148,8 @@ static bool needs_canonical(u32 index)
  * @val: its value
  * @host: for an ioctl
  *
- * Never sleeps. Return: 0, or -EINVAL for one that does not exist.
+ * Never sleeps. Return: 0; -ENOENT for one that does not exist, -EINVAL for one that the
+ * guest may not read.
  */
 int umbra_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val, bool host)
 {
@@ -173,7 +162,7 @@ int umbra_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val, bool host)
 		*val = arch->efer;
 		return 0;
 	case MSR_IA32_TSC:
-		*val = guest_tsc(vcpu);
+		*val = umbra_tsc_read(vcpu);
 		return 0;
 	case MSR_IA32_TSC_ADJUST:
 		*val = arch->msr_tsc_adjust;
@@ -197,12 +186,24 @@ int umbra_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val, bool host)
 		return host || arch->limits.spec_ctrl ? 0 : -EINVAL;
 	case MSR_IA32_MCG_CAP ... MSR_IA32_MCG_CTL:
 	case MSR_IA32_MC0_CTL ... MSR_MCE_LAST:
-		return umbra_mce_get_msr(vcpu, index, val);
+		return umbra_mce_get_msr(vcpu, index, val, host);
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_WALL_CLOCK_NEW:
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		*val = umbra_clock_get_msr(vcpu, index);
+		return clock_allowed(vcpu, index, host) ? 0 : -EINVAL;
+	case MSR_PLATFORM_INFO:
+		*val = arch->msr_platform_info;
+		return host || !READ_ONCE(vcpu->vm->arch.no_platform_info) ? 0 : -EINVAL;
+	case MSR_MISC_FEATURES_ENABLES:
+		*val = arch->msr_misc_features;
+		return 0;
+	case MSR_IA32_POWER_CTL:
+		*val = arch->msr_power_ctl;
+		return 0;
+	case MSR_AMD64_DE_CFG:
+		*val = arch->msr_de_cfg;
 		return 0;
 	case MSR_MTRRcap:
 		*val = MTRRCAP;
@@ -235,7 +236,7 @@ int umbra_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val, bool host)
 		*val = *slot;
 		return 0;
 	}
-	return umbra_backend->get_msr(vcpu, index, val) ? -EINVAL : 0;
+	return umbra_backend->get_msr(vcpu, index, val);
 }
 
 static int set_backend_msr(struct umbra_vcpu *vcpu, u32 index, u64 val)
@@ -246,7 +247,7 @@ static int set_backend_msr(struct umbra_vcpu *vcpu, u32 index, u64 val)
 		return -EINVAL;
 	if (index == MSR_SYSCALL_MASK)
 		val = (u32)val;
-	return umbra_backend->set_msr(vcpu, index, val) ? -EINVAL : 0;
+	return umbra_backend->set_msr(vcpu, index, val);
 }
 
 static int set_pred_cmd(struct umbra_vcpu *vcpu, u64 val)
@@ -286,7 +287,8 @@ static int set_spec_ctrl(struct umbra_vcpu *vcpu, u64 val, bool host)
  * @val: its value
  * @host: for an ioctl
  *
- * Never sleeps. Return: 0, or -EINVAL where the guest gets #GP.
+ * Never sleeps. Return: 0; -ENOENT for one that does not exist and -EINVAL for what cannot
+ * be written to it: the guest gets #GP.
  */
 int umbra_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 val, bool host)
 {
@@ -297,10 +299,10 @@ int umbra_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 val, bool host)
 	case MSR_EFER:
 		return umbra_set_efer(vcpu, val, host);
 	case MSR_IA32_TSC:
-		set_tsc(vcpu, val, host);
+		umbra_tsc_write(vcpu, val, host);
 		return 0;
 	case MSR_IA32_TSC_ADJUST:
-		set_tsc_adjust(vcpu, val, host);
+		umbra_tsc_adjust(vcpu, val, host);
 		return 0;
 	case MSR_TSC_AUX:
 		if ((!host && !arch->limits.tsc_aux) || val >> 32)
@@ -312,8 +314,19 @@ int umbra_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 val, bool host)
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_WALL_CLOCK_NEW:
 	case MSR_KVM_SYSTEM_TIME_NEW:
+		if (!clock_allowed(vcpu, index, host))
+			return -EINVAL;
 		umbra_clock_set_msr(vcpu, index, val);
 		return 0;
+	case MSR_PLATFORM_INFO:
+		return host ? set_platform_info(arch, val) : -EINVAL;
+	case MSR_MISC_FEATURES_ENABLES:
+		return set_misc_features(arch, val);
+	case MSR_IA32_POWER_CTL:
+		arch->msr_power_ctl = val;
+		return 0;
+	case MSR_AMD64_DE_CFG:
+		return set_de_cfg(arch, val, host);
 	case MSR_MTRRcap:
 		/* Read-only, but part of what a restore gives back. */
 		return host && val == MTRRCAP ? 0 : -EINVAL;
@@ -326,6 +339,7 @@ int umbra_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 val, bool host)
 		return 0;
 	case MSR_IA32_MISC_ENABLE:
 		arch->msr_misc_enable = val;
+		umbra_cpuid_update(vcpu);
 		return 0;
 	case MSR_IA32_SPEC_CTRL:
 		return set_spec_ctrl(vcpu, val, host);
@@ -382,95 +396,10 @@ void umbra_msr_reset(struct umbra_vcpu *vcpu)
 	arch->msr_tsc_adjust = 0;
 	arch->msr_spec_ctrl = 0;
 	arch->msr_hwcr = 0;
+	arch->msr_power_ctl = 0;
+	arch->msr_platform_info = MSR_PLATFORM_INFO_CPUID_FAULT;
+	arch->msr_misc_features = 0;
+	umbra_msr_feature(MSR_AMD64_DE_CFG, &arch->msr_de_cfg);
 	memset(&arch->mtrr, 0, sizeof(arch->mtrr));
 	memset(&arch->clock, 0, sizeof(arch->clock));
-}
-
-static bool msr_shown(u32 index)
-{
-	switch (index) {
-	case MSR_TSC_AUX:
-		return boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
-	case MSR_IA32_SPEC_CTRL:
-		return boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
-	default:
-		return true;
-	}
-}
-
-/* -E2BIG with the number needed when the caller's array is too small. */
-static long get_index_list(struct kvm_msr_list __user *list)
-{
-	u32 room, n = 0;
-	unsigned int i;
-
-	if (get_user(room, &list->nmsrs))
-		return -EFAULT;
-	for (i = 0; i < ARRAY_SIZE(msr_list); i++)
-		n += msr_shown(msr_list[i]);
-	if (put_user(n, &list->nmsrs))
-		return -EFAULT;
-	if (room < n)
-		return -E2BIG;
-	for (i = 0, n = 0; i < ARRAY_SIZE(msr_list); i++)
-		if (msr_shown(msr_list[i]) && put_user(msr_list[i], &list->indices[n++]))
-			return -EFAULT;
-	return 0;
-}
-
-/* KVM_GET_MSR_INDEX_LIST, and KVM_GET_MSR_FEATURE_INDEX_LIST without any. */
-long umbra_msr_dev_ioctl(unsigned int cmd, void __user *argp)
-{
-	if (cmd == KVM_GET_MSR_INDEX_LIST)
-		return get_index_list(argp);
-	return -ENOTTY;
-}
-
-/*
- * Both go as far as the first MSR that fails, and return how many were done; what was
- * read is copied back.
- */
-static long msrs_ioctl(struct umbra_vcpu *vcpu, bool set, struct kvm_msrs __user *argp)
-{
-	struct kvm_msr_entry *entries;
-	struct kvm_msrs head;
-	size_t size;
-	long done;
-
-	if (copy_from_user(&head, argp, sizeof(head)))
-		return -EFAULT;
-	if (head.nmsrs >= MSRS_MAX)
-		return -E2BIG;
-	size = array_size(head.nmsrs, sizeof(*entries));
-	entries = memdup_user(argp->entries, size);
-	if (IS_ERR(entries))
-		return PTR_ERR(entries);
-	for (done = 0; done < head.nmsrs; done++) {
-		struct kvm_msr_entry *entry = &entries[done];
-		int err;
-
-		if (set)
-			err = umbra_set_msr(vcpu, entry->index, entry->data, true);
-		else
-			err = umbra_get_msr(vcpu, entry->index, &entry->data, true);
-		if (err)
-			break;
-	}
-	if (!set && copy_to_user(argp->entries, entries, size))
-		done = -EFAULT;
-	kfree(entries);
-	return done;
-}
-
-/* KVM_GET_MSRS, KVM_SET_MSRS; -ENOTTY for another ioctl. */
-long umbra_msr_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp)
-{
-	switch (cmd) {
-	case KVM_GET_MSRS:
-		return msrs_ioctl(vcpu, false, argp);
-	case KVM_SET_MSRS:
-		return msrs_ioctl(vcpu, true, argp);
-	default:
-		return -ENOTTY;
-	}
 }

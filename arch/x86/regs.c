@@ -21,7 +21,6 @@
 
 /* Bits of DR6 and DR7 that software can set (APM volume 2, 13.1.1). */
 #define DR6_BITS	0xe00fULL
-#define DR7_BITS	0xffff2bffULL
 
 static bool cr0_valid(u64 cr0)
 {
@@ -200,7 +199,7 @@ int umbra_set_dr(struct umbra_vcpu *vcpu, unsigned int nr, u64 val)
 	if (nr == 6)
 		arch->dr6 = (val & DR6_BITS) | UMBRA_DR6_FIXED;
 	else
-		arch->dr7 = (val & DR7_BITS) | UMBRA_DR7_FIXED;
+		arch->dr7 = (val & UMBRA_DR7_BITS) | UMBRA_DR7_FIXED;
 	umbra_backend->sync_dr(vcpu);
 	return 0;
 }
@@ -272,7 +271,7 @@ void umbra_get_regs(struct umbra_vcpu *vcpu, struct kvm_regs *r)
 		.r10 = regs[UMBRA_R10], .r11 = regs[UMBRA_R11],
 		.r12 = regs[UMBRA_R12], .r13 = regs[UMBRA_R13],
 		.r14 = regs[UMBRA_R14], .r15 = regs[UMBRA_R15],
-		.rip = vcpu->arch.rip, .rflags = vcpu->arch.rflags,
+		.rip = vcpu->arch.rip, .rflags = umbra_debug_rflags(vcpu),
 	};
 }
 
@@ -299,6 +298,7 @@ void umbra_set_regs(struct umbra_vcpu *vcpu, const struct kvm_regs *r)
 	regs[UMBRA_R15] = r->r15;
 	vcpu->arch.rip = r->rip;
 	vcpu->arch.rflags = r->rflags | X86_EFLAGS_FIXED;
+	umbra_debug_step(vcpu);
 	if (vcpu->arch.event.kind == UMBRA_EVENT_EXCEPTION)
 		vcpu->arch.event.kind = UMBRA_EVENT_NONE;
 	umbra_emul_forget(vcpu);

@@ -47,7 +47,8 @@ static __always_inline bool event_waiting(struct umbra_vcpu *vcpu)
 /* Inject what waits; false when something is to be served outside before. */
 static noinline bool deliver(struct umbra_vcpu *vcpu)
 {
-	if (umbra_irq_holds(vcpu))
+	if (umbra_irq_holds(vcpu) ||
+	    test_and_clear_bit(UMBRA_REQ_LEAVE, &vcpu->arch.requests))
 		return false;
 	umbra_nmi_pull(vcpu);
 	umbra_backend->inject(vcpu);
@@ -124,7 +125,8 @@ static int run_inner(struct umbra_vcpu *vcpu)
 		r = umbra_backend->exit_atomic(vcpu);
 		if (r != UMBRA_RUN_AGAIN)
 			break;
-		if (unlikely(vcpu->arch.triple_fault || READ_ONCE(vcpu->arch.clock.stale)) ||
+		if (unlikely(vcpu->arch.stop || READ_ONCE(vcpu->arch.clock.stale)) ||
+		    umbra_ring_full(&vcpu->mmu) ||
 		    window_open(vcpu))
 			break;
 	}
@@ -173,8 +175,22 @@ static int find_root(struct umbra_vcpu *vcpu)
 	r = umbra_shadow_load_root(vcpu);
 	if (r != -EFAULT)
 		return r;
-	vcpu->arch.triple_fault = true;
+	vcpu->arch.stop |= UMBRA_STOP_SHUTDOWN;
 	return 0;
+}
+
+static void stopped(struct umbra_vcpu *vcpu)
+{
+	struct umbra_arch_vcpu *arch = &vcpu->arch;
+	u8 stop = arch->stop;
+
+	arch->stop = 0;
+	if (stop & UMBRA_STOP_SHUTDOWN) {
+		arch->event.kind = UMBRA_EVENT_NONE;
+		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+	} else {
+		umbra_debug_exit(vcpu, 1, arch->debug.dr6);
+	}
 }
 
 static int run_loop(struct umbra_vcpu *vcpu)
@@ -182,10 +198,12 @@ static int run_loop(struct umbra_vcpu *vcpu)
 	for (;;) {
 		int r;
 
-		if (unlikely(vcpu->arch.triple_fault)) {
-			vcpu->arch.triple_fault = false;
-			vcpu->arch.event.kind = UMBRA_EVENT_NONE;
-			vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+		if (unlikely(vcpu->arch.stop)) {
+			stopped(vcpu);
+			return 0;
+		}
+		if (umbra_ring_full(&vcpu->mmu)) {
+			vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
 			return 0;
 		}
 		if (window_open(vcpu)) {
@@ -271,6 +289,7 @@ int umbra_arch_vcpu_run(struct umbra_vcpu *vcpu)
 			r = -EINTR;
 		} else {
 			run->exit_reason = KVM_EXIT_UNKNOWN;
+			vcpu->arch.was_run = true;
 			r = run_loop(vcpu);
 		}
 	}

@@ -226,7 +226,7 @@ static int update_gpte(struct umbra_vcpu *vcpu, bool wide, struct umbra_memslot 
 	}
 	if (r)
 		return r < 0 ? UMBRA_WALK_GONE : UMBRA_WALK_RACE;
-	umbra_slot_mark_dirty(slot, entry->gpa >> PAGE_SHIFT);
+	umbra_mark_dirty(&vcpu->mmu, slot, entry->gpa >> PAGE_SHIFT);
 	entry->gpte = new;
 	return UMBRA_WALK_OK;
 }

@@ -28,6 +28,7 @@
 /* DR6 and DR7 with nothing set. */
 #define UMBRA_DR6_FIXED	0xffff0ff0
 #define UMBRA_DR7_FIXED	0x400
+#define UMBRA_DR7_BITS	0xffff2bffULL	/* that can be set besides */
 
 #define UMBRA_DR6_BD	BIT(13)
 #define UMBRA_DR6_BS	BIT(14)
@@ -66,7 +67,7 @@ enum umbra_verdict {
  * @code_mode: one of the modes that are left to CS.L and CS.D in protected mode
  * @linear_rip: linear address of the current instruction
  * @sync_cr: arch.cr0, cr2, cr3, cr4 or efer was changed
- * @sync_dr: arch.dr6 or dr7 was changed
+ * @sync_dr: arch.dr6, dr7 or debug was changed, or the hardware's DR6 is to be as before
  * @sync_tsc: arch.tsc_offset or msr_tsc_aux was changed
  * @sync_spec_ctrl: arch.msr_spec_ctrl was changed; may be in the inner section
  * @int_shadow: does the next instruction run with interrupts held off?
@@ -164,11 +165,36 @@ long umbra_fpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *arg
 int umbra_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val, bool host);
 int umbra_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 val, bool host);
 void umbra_msr_reset(struct umbra_vcpu *vcpu);
+
+/* msrlist.c */
+int umbra_msr_feature(u32 index, u64 *val);
 long umbra_msr_dev_ioctl(unsigned int cmd, void __user *argp);
 long umbra_msr_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
 
+/* msrfilter.c */
+long umbra_msr_filter_ioctl(struct umbra_vm *vm, unsigned int cmd, void __user *argp);
+void umbra_msr_filter_destroy(struct umbra_vm *vm);
+bool umbra_msr_denied(struct umbra_vcpu *vcpu, u32 index, bool write);
+int umbra_msr_refused(struct umbra_vcpu *vcpu, bool write, u64 val, int err);
+int umbra_msr_answered(struct umbra_vcpu *vcpu, bool write);
+
+/* tsc.c */
+u64 umbra_tsc_read(const struct umbra_vcpu *vcpu);
+void umbra_tsc_write(struct umbra_vcpu *vcpu, u64 val, bool host);
+void umbra_tsc_adjust(struct umbra_vcpu *vcpu, u64 val, bool host);
+long umbra_tsc_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
+
+/* caps.c */
+int umbra_caps_check_extension(long ext);
+long umbra_caps_enable(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
+long umbra_caps_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
+
+/* hypercall.c */
+int umbra_hypercall(struct umbra_vcpu *vcpu);
+int umbra_fix_hypercall(struct umbra_vcpu *vcpu);
+
 /* mce.c */
-int umbra_mce_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val);
+int umbra_mce_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val, bool host);
 int umbra_mce_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 val, bool host);
 long umbra_mce_dev_ioctl(unsigned int cmd, void __user *argp);
 long umbra_mce_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
@@ -204,6 +230,38 @@ bool umbra_irq_window(struct umbra_vcpu *vcpu);
 void umbra_get_events(struct umbra_vcpu *vcpu, struct kvm_vcpu_events *ev);
 long umbra_set_events(struct umbra_vcpu *vcpu, const struct kvm_vcpu_events *ev);
 long umbra_event_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
+
+/* debug.c */
+#define UMBRA_GUESTDBG_VALID	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | \
+				 KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP | \
+				 KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP | \
+				 KVM_GUESTDBG_BLOCKIRQ)
+u64 umbra_debug_rflags(const struct umbra_vcpu *vcpu);
+void umbra_debug_step(struct umbra_vcpu *vcpu);
+int umbra_debug_exit(struct umbra_vcpu *vcpu, u8 vector, u64 dr6);
+void umbra_debug_trap(struct umbra_vcpu *vcpu, u64 why);
+long umbra_debug_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
+
+/* Is a #DB userspace's? */
+static inline bool umbra_debug_takes_db(const struct umbra_vcpu *vcpu)
+{
+	return vcpu->arch.debug.control & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP);
+}
+
+/* The DR7 that counts while the guest runs, and the addresses with it. */
+static inline u64 umbra_debug_dr7(const struct umbra_vcpu *vcpu)
+{
+	const struct umbra_arch_vcpu *arch = &vcpu->arch;
+
+	return arch->debug.control & KVM_GUESTDBG_USE_HW_BP ? arch->debug.dr7 : arch->dr7;
+}
+
+static inline const u64 *umbra_debug_dr(const struct umbra_vcpu *vcpu)
+{
+	const struct umbra_arch_vcpu *arch = &vcpu->arch;
+
+	return arch->debug.control & KVM_GUESTDBG_USE_HW_BP ? arch->debug.dr : arch->dr;
+}
 
 static inline void umbra_queue_ud(struct umbra_vcpu *vcpu)
 {
@@ -274,6 +332,24 @@ static __always_inline void umbra_pkru_put(struct umbra_vcpu *vcpu)
 	vcpu->arch.pkru = rdpkru();
 	if (vcpu->arch.pkru != vcpu->arch.pkru_host)
 		wrpkru(vcpu->arch.pkru_host);
+}
+
+/* Does userspace want one of KVM_X86_QUIRK_*? Each is on until it is disabled. */
+static inline bool umbra_has_quirk(const struct umbra_vcpu *vcpu, u64 quirk)
+{
+	return !(READ_ONCE(vcpu->vm->arch.quirks_off) & quirk);
+}
+
+/* Does CPUID raise #GP for the guest now? */
+static inline bool umbra_cpuid_faults(struct umbra_vcpu *vcpu)
+{
+	return unlikely(vcpu->arch.msr_misc_features) && umbra_backend->cpl(vcpu);
+}
+
+/* May the guest use a paravirtual feature, KVM_FEATURE_*? */
+static inline bool umbra_pv_has(const struct umbra_vcpu *vcpu, unsigned int feature)
+{
+	return !vcpu->arch.enforce_pv || (vcpu->arch.limits.paravirtual & BIT(feature));
 }
 
 static inline bool umbra_long_mode(const struct umbra_vcpu *vcpu)

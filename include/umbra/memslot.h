@@ -96,13 +96,15 @@ static inline bool umbra_slot_readonly(const struct umbra_memslot *slot)
 /*
  * The dirty log's rule: make the spte writable first, set the bit second. The
  * other order loses a write when the log is read between the two.
+ *
+ * Return: whether the bit was clear. A vCPU calls umbra_mark_dirty() instead.
  */
-static inline void umbra_slot_mark_dirty(struct umbra_memslot *slot, gfn_t gfn)
+static inline bool umbra_slot_mark_dirty(struct umbra_memslot *slot, gfn_t gfn)
 {
 	unsigned long bit = gfn - slot->base_gfn;
 
-	if (slot->dirty_bitmap && !test_bit_le(bit, slot->dirty_bitmap))
-		set_bit_le(bit, slot->dirty_bitmap);
+	return slot->dirty_bitmap && !test_bit_le(bit, slot->dirty_bitmap) &&
+	       !test_and_set_bit_le(bit, slot->dirty_bitmap);
 }
 
 /**

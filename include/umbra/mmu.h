@@ -268,6 +268,20 @@ struct umbra_mmu {
 };
 
 /**
+ * struct umbra_ring - pages that a vCPU made dirty (mmu/ring.c)
+ * @entries: shared with userspace; NULL without a ring
+ * @size: how many entries, a power of two; 0 without a ring
+ * @dirty_index: entries written so far; its own thread's
+ * @reset_index: of these, entries that userspace has done with; guarded by slots_lock
+ */
+struct umbra_ring {
+	struct kvm_dirty_gfn *entries;
+	u32 size;
+	u32 dirty_index;
+	u32 reset_index;
+};
+
+/**
  * struct umbra_mmu_vcpu - one vCPU's part
  * @mmu: the address space
  * @node: in mmu->vcpus
@@ -276,6 +290,7 @@ struct umbra_mmu {
  * @tlb_gen: the mmu->tlb_gen that its cached translations are as new as
  * @next_gfn: behind the last page that the host was asked for; its own thread's
  * @cache: page-table pages for its faults
+ * @ring: its dirty ring
  * @stat: counters; written by its own thread only
  */
 struct umbra_mmu_vcpu {
@@ -286,6 +301,7 @@ struct umbra_mmu_vcpu {
 	u64 tlb_gen;
 	gfn_t next_gfn;
 	struct umbra_cache cache;
+	struct umbra_ring ring;
 	struct umbra_mmu_vcpu_stat stat;
 };
 
@@ -318,6 +334,19 @@ int umbra_dirty_log_peek(struct umbra_memslot *slot, void __user *bitmap);
 int umbra_dirty_log_clear(struct umbra_mmu *mmu, struct umbra_memslot *slot,
 			  unsigned long first, unsigned long npages,
 			  const void __user *bitmap);
+
+/* mmu/ring.c */
+int umbra_ring_create(struct umbra_mmu_vcpu *mv, u32 size);
+void umbra_ring_destroy(struct umbra_mmu_vcpu *mv);
+struct page *umbra_ring_page(struct umbra_mmu_vcpu *mv, unsigned long index);
+bool umbra_ring_full(const struct umbra_mmu_vcpu *mv);
+void umbra_mark_dirty(struct umbra_mmu_vcpu *mv, struct umbra_memslot *slot, gfn_t gfn);
+int umbra_rings_reset(struct umbra_mmu *mmu);
+
+static inline unsigned long umbra_ring_pages(u32 size)
+{
+	return PAGE_ALIGN(size * sizeof(struct kvm_dirty_gfn)) >> PAGE_SHIFT;
+}
 
 /* mmu/guest_mem.c; mmu->srcu held, may sleep; mm is current->mm */
 int umbra_guest_read(struct umbra_mmu *mmu, gpa_t gpa, void *data, size_t len);

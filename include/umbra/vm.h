@@ -18,6 +18,9 @@
 #include <umbra/mmu.h>
 #include <umbra/arch_vcpu.h>
 
+/* Entries of a dirty ring at most, as many as KVM's. */
+#define UMBRA_RING_MAX	65536
+
 /* vCPU ids are below this, as KVM_CAP_MAX_VCPU_ID says; so is their number. */
 #define UMBRA_VCPUS_MAX 1024
 
@@ -103,6 +106,10 @@ struct umbra_bus {
  * @bus: writes that need not wake userspace at once
  * @manual_dirty_log: KVM_GET_DIRTY_LOG leaves the log to KVM_CLEAR_DIRTY_LOG; guarded
  *	by mmu->slots_lock
+ * @ring_size: entries of each vCPU's dirty ring, or 0; guarded by @lock
+ * @initially_set: a slot whose log is switched on is dirty as a whole; guarded by
+ *	mmu->slots_lock
+ * @max_vcpu_id: ids of vCPUs are below it; 0 for UMBRA_VCPUS_MAX; guarded by @lock
  * @id: number for dmesg and traces
  * @node: in the list of living VMs (virt/counters.c)
  * @debugfs: its directory
@@ -116,6 +123,9 @@ struct umbra_vm {
 	unsigned int nr_vcpus;
 	struct umbra_bus bus;
 	bool manual_dirty_log;
+	bool initially_set;
+	u32 ring_size;
+	unsigned int max_vcpu_id;
 	unsigned int id;
 	struct list_head node;
 	struct dentry *debugfs;
@@ -146,6 +156,7 @@ int umbra_set_memory_region(struct umbra_vm *vm,
 			    const struct kvm_userspace_memory_region *region);
 int umbra_get_dirty_log(struct umbra_vm *vm, const struct kvm_dirty_log *log);
 int umbra_clear_dirty_log(struct umbra_vm *vm, const struct kvm_clear_dirty_log *log);
+int umbra_reset_dirty_rings(struct umbra_vm *vm);
 
 /* virt/bus.c */
 bool umbra_bus_has(struct umbra_vm *vm, bool pio, u64 addr);

@@ -149,8 +149,8 @@ static long x2apic_api(struct umbra_vm *vm, u64 flags)
  * @vm: the VM
  * @cap: its flags are 0
  *
- * Return: 0; -EINVAL for another capability and for arguments that make no sense; -EEXIST
- * when there is an interrupt controller or a vCPU already; -ENOMEM.
+ * Return: 0; -EINVAL for arguments that make no sense; -EEXIST when there is an
+ * interrupt controller or a vCPU already; -ENOMEM; -ENOTTY for another capability.
  */
 long umbra_irqchip_enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap *cap)
 {
@@ -168,7 +168,7 @@ long umbra_irqchip_enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap *
 		mutex_unlock(&vm->lock);
 		return r;
 	default:
-		return -EINVAL;
+		return -ENOTTY;
 	}
 }
 

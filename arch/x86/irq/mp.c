@@ -80,7 +80,7 @@ static bool has_event(struct umbra_vcpu *vcpu)
 {
 	const struct umbra_arch_vcpu *arch = &vcpu->arch;
 
-	if (arch->event.kind != UMBRA_EVENT_NONE || arch->triple_fault)
+	if (arch->event.kind != UMBRA_EVENT_NONE || arch->stop)
 		return true;
 	if (test_bit(UMBRA_REQ_NMI, &arch->requests) ||
 	    (arch->nmi_pending && !arch->nmi_masked))

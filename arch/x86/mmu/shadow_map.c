@@ -248,7 +248,7 @@ static int install(struct descent *d, u64 *sptep, int level, u64 spte)
 					       SPTE_D | SPTE_PINNED);
 	}
 	if (umbra_slot_logs(fault->slot) && (spte & SPTE_W))
-		umbra_slot_mark_dirty(fault->slot, fault->gfn);
+		umbra_mark_dirty(&d->vcpu->mmu, fault->slot, fault->gfn);
 	return fault->write && !(spte & SPTE_W) ? UMBRA_FAULT_EMULATE : UMBRA_FAULT_RETRY;
 }
 

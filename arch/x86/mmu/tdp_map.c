@@ -98,10 +98,10 @@ static u64 *descend(struct umbra_mmu_vcpu *mv, gfn_t gfn, int level)
 }
 
 /* The page must be known dirty before the guest can write to it. */
-static void log_write(struct umbra_fault *fault, u64 spte)
+static void log_write(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault, u64 spte)
 {
 	if (spte & SPTE_W)
-		umbra_slot_mark_dirty(fault->slot, fault->gfn);
+		umbra_mark_dirty(mv, fault->slot, fault->gfn);
 }
 
 /*
@@ -127,7 +127,7 @@ static int install(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault, u64 *sp
 		return UMBRA_FAULT_RETRY;
 	spte_account(mv->mmu, umbra_level_base(fault->gfn, level), level, old, spte);
 	if (umbra_slot_logs(fault->slot) && fault->write)
-		log_write(fault, spte);
+		log_write(mv, fault, spte);
 	if (spte & SPTE_PINNED)
 		fault->page.counted = false;
 	mv->stat.pf_fixed++;
@@ -379,7 +379,7 @@ bool tdp_fast(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 	if (try_cmpxchg64(sptep, &spte, new)) {
 		spte_account(mv->mmu, fault->gfn, level, spte, new);
 		if (fault->write)
-			log_write(fault, new);
+			log_write(mv, fault, new);
 	}
 	return true;
 }

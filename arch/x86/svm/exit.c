@@ -10,7 +10,6 @@
  * mmu->srcu is held in both.
  */
 #include <umbra/trace.h>
-#include <uapi/linux/kvm_para.h>
 #include <asm/msr-index.h>
 
 #include "svm.h"
@@ -56,8 +55,13 @@ static int exit_cpuid(struct umbra_vcpu *vcpu, bool atomic)
 {
 	u64 *regs = vcpu->arch.regs;
 	u32 eax = regs[UMBRA_RAX], ecx = regs[UMBRA_RCX], ebx, edx;
-	int r = svm_skip(vcpu, 0xa20f, atomic);
+	int r;
 
+	if (umbra_cpuid_faults(vcpu)) {
+		umbra_queue_gp(vcpu);
+		return UMBRA_RUN_AGAIN;
+	}
+	r = svm_skip(vcpu, 0xa20f, atomic);
 	if (unlikely(r))
 		return r;
 	umbra_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
@@ -71,12 +75,12 @@ static int exit_cpuid(struct umbra_vcpu *vcpu, bool atomic)
 static int exit_rdmsr(struct umbra_vcpu *vcpu, bool atomic)
 {
 	u64 *regs = vcpu->arch.regs, val;
-	int r;
+	int r = -EPERM;
 
-	if (umbra_get_msr(vcpu, regs[UMBRA_RCX], &val, false)) {
-		umbra_queue_gp(vcpu);
-		return UMBRA_RUN_AGAIN;
-	}
+	if (!umbra_msr_denied(vcpu, regs[UMBRA_RCX], false))
+		r = umbra_get_msr(vcpu, regs[UMBRA_RCX], &val, false);
+	if (r)
+		return umbra_msr_refused(vcpu, false, 0, r);
 	r = svm_skip(vcpu, 0x320f, atomic);
 	if (r)
 		return r;
@@ -91,15 +95,18 @@ static int exit_wrmsr(struct umbra_vcpu *vcpu, bool atomic)
 	u64 *regs = vcpu->arch.regs;
 	u64 rip = vcpu->arch.rip;
 	u64 val = (u32)regs[UMBRA_RAX] | regs[UMBRA_RDX] << 32;
-	int r = svm_skip(vcpu, 0x300f, atomic);
+	int r;
 
+	if (umbra_msr_denied(vcpu, regs[UMBRA_RCX], true))
+		return umbra_msr_refused(vcpu, true, val, -EPERM);
+	r = svm_skip(vcpu, 0x300f, atomic);
 	if (r)
 		return r;
-	if (umbra_set_msr(vcpu, regs[UMBRA_RCX], val, false)) {
-		vcpu->arch.rip = rip;
-		umbra_queue_gp(vcpu);
-	}
-	return UMBRA_RUN_AGAIN;
+	r = umbra_set_msr(vcpu, regs[UMBRA_RCX], val, false);
+	if (!r)
+		return UMBRA_RUN_AGAIN;
+	vcpu->arch.rip = rip;
+	return umbra_msr_refused(vcpu, true, val, r);
 }
 
 static bool in_64bit_mode(struct umbra_vcpu *vcpu)
@@ -196,16 +203,18 @@ static int exit_hlt(struct umbra_vcpu *vcpu, bool atomic)
 	return umbra_halt(vcpu);
 }
 
-/* There are no hypercalls; each tells so. */
-static int exit_vmmcall(struct umbra_vcpu *vcpu)
+/* They do nothing; whether they are there at all, CPUID tells, or is not asked. */
+static int exit_mwait(struct umbra_vcpu *vcpu)
 {
-	long err = umbra_backend->cpl(vcpu) ? -KVM_EPERM : -KVM_ENOSYS;
-	int r = umbra_skip_insn(vcpu, false);
+	int r;
 
-	if (r)
-		return r;
-	vcpu->arch.regs[UMBRA_RAX] = in_64bit_mode(vcpu) ? err : (u32)err;
-	return UMBRA_RUN_AGAIN;
+	if (!umbra_has_quirk(vcpu, KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS) &&
+	    !vcpu->arch.limits.mwait) {
+		umbra_queue_ud(vcpu);
+		return UMBRA_RUN_AGAIN;
+	}
+	r = umbra_skip_insn(vcpu, false);
+	return r == UMBRA_RUN_RAISED ? UMBRA_RUN_AGAIN : r;
 }
 
 /* EXITINFO2 is the next RIP, also without NRIPS. Strings are the emulator's. */
@@ -289,15 +298,37 @@ static int exit_page_fault(struct umbra_vcpu *vcpu, bool atomic)
 	return r;
 }
 
+/*
+ * #DB: to see the end of an IRET, or for userspace, or for the guest. What the hardware
+ * changes in DR6, it changes here.
+ */
+static int exit_debug(struct umbra_vcpu *vcpu)
+{
+	struct umbra_arch_vcpu *arch = &vcpu->arch;
+	u64 dr6 = svm_vmcb(vcpu)->save.dr6;
+	bool iret = umbra_svm_debug(vcpu) && !(arch->debug.control & KVM_GUESTDBG_SINGLESTEP);
+	bool user = umbra_debug_takes_db(vcpu);
+
+	if (!iret && !user)
+		arch->dr6 = dr6;
+	umbra_svm_sync_dr(vcpu);
+	if (iret)
+		return UMBRA_RUN_AGAIN;
+	if (user)
+		return umbra_debug_exit(vcpu, 1, dr6);
+	umbra_queue_exception(vcpu, 1, false, 0);
+	return UMBRA_RUN_AGAIN;
+}
+
 static int exit_exception(struct umbra_vcpu *vcpu, u8 vector)
 {
 	const struct vmcb_control_area *control = &svm_vmcb(vcpu)->control;
 
 	switch (vector) {
 	case 1:
-		if (!umbra_svm_debug(vcpu))
-			umbra_queue_exception(vcpu, 1, false, 0);
-		return UMBRA_RUN_AGAIN;
+		return exit_debug(vcpu);
+	case 3:
+		return umbra_debug_exit(vcpu, 3, UMBRA_DR6_FIXED);
 	case 14:
 		return exit_page_fault(vcpu, true);
 	case 17:
@@ -429,13 +460,16 @@ int umbra_svm_exit_slow(struct umbra_vcpu *vcpu)
 		umbra_queue_gp(vcpu);
 		return UMBRA_RUN_AGAIN;
 	case SVM_EXIT_VMMCALL:
-		return exit_vmmcall(vcpu);
+		return umbra_hypercall(vcpu);
+	case SVM_EXIT_EXCP_BASE + 6:
+		return umbra_fix_hypercall(vcpu);
+	case SVM_EXIT_MONITOR:
+	case SVM_EXIT_MWAIT:
+		return exit_mwait(vcpu);
 	case SVM_EXIT_RSM:
 	case SVM_EXIT_INVLPGA:
 	case SVM_EXIT_VMRUN:
 	case SVM_EXIT_VMLOAD ... SVM_EXIT_SKINIT:
-	case SVM_EXIT_MONITOR:
-	case SVM_EXIT_MWAIT:
 	case SVM_EXIT_RDPRU:
 		umbra_queue_ud(vcpu);
 		return UMBRA_RUN_AGAIN;

@@ -8,7 +8,8 @@
  *
  * An exit during delivery leaves the event in EXITINTINFO (15.7.2); it is injected
  * again. A software interrupt, #BP or #OF of the guest's own is not: RIP is still
- * on the instruction, which the guest executes again.
+ * on the instruction, which the guest executes again. #BP and #OF that are injected for
+ * userspace push the RIP behind the instruction, too: RIP is put there for the entry.
  */
 #include "svm.h"
 
@@ -41,6 +42,12 @@ static void event_inject(struct umbra_vcpu *vcpu, u32 info, u32 error)
 	vcpu->arch.svm->injecting = true;
 }
 
+/* One byte long, INT3 and INTO. */
+static bool is_soft(u8 vector)
+{
+	return vector == VECTOR_BP || vector == VECTOR_OF;
+}
+
 static void inject_event(struct umbra_vcpu *vcpu)
 {
 	struct umbra_x86_event *event = &vcpu->arch.event;
@@ -59,6 +66,10 @@ static void inject_event(struct umbra_vcpu *vcpu)
 		break;
 	}
 	event_inject(vcpu, info, event->has_error ? event->error : 0);
+	if (event->kind == UMBRA_EVENT_EXCEPTION && is_soft(event->vector)) {
+		vcpu->arch.svm->soft = true;
+		vcpu->arch.svm->soft_rip = vcpu->arch.rip++;
+	}
 	event->kind = UMBRA_EVENT_NONE;
 }
 
@@ -110,10 +121,13 @@ void umbra_svm_inject(struct umbra_vcpu *vcpu)
 	struct umbra_arch_vcpu *arch = &vcpu->arch;
 	bool full = false, waits = false, open;
 
+	arch->svm->soft = false;
 	if (arch->event.kind != UMBRA_EVENT_NONE) {
 		inject_event(vcpu);
 		full = true;
 	}
+	if (arch->debug.control & KVM_GUESTDBG_BLOCKIRQ)
+		return;
 	if (arch->nmi_pending && !full)
 		full = inject_nmi(vcpu);
 	open = !full && (arch->rflags & X86_EFLAGS_IF) && !umbra_backend->int_shadow(vcpu);
@@ -136,7 +150,8 @@ void umbra_svm_inject(struct umbra_vcpu *vcpu)
  */
 void umbra_svm_recover(struct umbra_vcpu *vcpu)
 {
-	const struct vmcb_control_area *control = &svm_vmcb(vcpu)->control;
+	const struct umbra_svm_vcpu *svm = vcpu->arch.svm;
+	const struct vmcb_control_area *control = &svm->vmcb->control;
 	struct umbra_x86_event *event = &vcpu->arch.event;
 	u32 info = control->exit_int_info;
 	u8 vector = info & SVM_EXITINTINFO_VEC_MASK;
@@ -150,8 +165,10 @@ void umbra_svm_recover(struct umbra_vcpu *vcpu)
 		event->kind = UMBRA_EVENT_INTERRUPT;
 		break;
 	case SVM_EXITINTINFO_TYPE_EXEPT:
-		if (vector == VECTOR_BP || vector == VECTOR_OF)
+		if (is_soft(vector) && !svm->soft)
 			break;
+		if (is_soft(vector))
+			vcpu->arch.rip = svm->soft_rip;
 		event->kind = UMBRA_EVENT_EXCEPTION;
 		event->has_error = info & SVM_EXITINTINFO_VALID_ERR;
 		event->error = event->has_error ? control->exit_int_info_err : 0;

@@ -252,6 +252,7 @@ static void svm_load(struct umbra_vcpu *vcpu)
 		svm->vmcb->control.clean = 0;
 		svm->sw.host_pa = sc->host_pa;
 	}
+	umbra_svm_choose_msrpm(vcpu);
 	svm_barrier(sc, svm);
 	svm_load_spec_ctrl(vcpu);
 	if (has_tsc_aux() && sc->tsc_aux != vcpu->arch.msr_tsc_aux)
@@ -303,12 +304,14 @@ static void svm_new_asid(struct umbra_svm_vcpu *svm, struct umbra_svm_cpu *sc)
 /* Breakpoints of the guest are in the CPU only while it runs. */
 static void svm_load_dr(struct umbra_vcpu *vcpu)
 {
+	const u64 *dr = umbra_debug_dr(vcpu);
+
 	/* The host's own must not trap at the guest's addresses. */
 	set_debugreg(UMBRA_DR7_FIXED, 7);
-	set_debugreg(vcpu->arch.dr[0], 0);
-	set_debugreg(vcpu->arch.dr[1], 1);
-	set_debugreg(vcpu->arch.dr[2], 2);
-	set_debugreg(vcpu->arch.dr[3], 3);
+	set_debugreg(dr[0], 0);
+	set_debugreg(dr[1], 1);
+	set_debugreg(dr[2], 2);
+	set_debugreg(dr[3], 3);
 }
 
 /*
@@ -375,7 +378,7 @@ static void svm_enter(struct umbra_vcpu *vcpu)
 	struct umbra_arch_vcpu *arch = &vcpu->arch;
 	struct umbra_svm_vcpu *svm = arch->svm;
 	struct vmcb *vmcb = svm->vmcb;
-	bool dr = unlikely(arch->dr7 != UMBRA_DR7_FIXED) || hw_breakpoint_active();
+	bool dr = unlikely(vmcb->save.dr7 != UMBRA_DR7_FIXED) || hw_breakpoint_active();
 
 	if (unlikely(svm->asid_gen != sc->asid_gen))
 		svm_new_asid(svm, sc);
@@ -395,8 +398,7 @@ static void svm_enter(struct umbra_vcpu *vcpu)
 	arch->cr2 = vmcb->save.cr2;
 	if (!umbra_shadowed(vcpu))
 		arch->cr3 = vmcb->save.cr3;
-	arch->dr6 = vmcb->save.dr6;
-	if (unlikely(dr || arch->dr6 != UMBRA_DR6_FIXED))
+	if (unlikely(dr || vmcb->save.dr6 != UMBRA_DR6_FIXED))
 		svm_put_dr(vcpu);
 
 	vmcb->control.clean = VMCB_CLEAN_ALL;

@@ -45,6 +45,7 @@ static_assert(offsetof(struct umbra_svm_switch, spec_ctrl) == SWITCH_SPEC_CTRL);
  * @asid_gen: generation of its ASID on that CPU; another than the CPU's means that
  *	it has none
  * @injecting: control.event_inj was set for this entry
+ * @soft: that was #BP or #OF; @soft_rip: of the instruction that raised it
  * @iret: the guest is at the IRET that ends its NMI handler
  * @iret_rip: where that is
  * @step: RFLAGS.TF was set to see the end of that IRET
@@ -55,9 +56,11 @@ struct umbra_svm_vcpu {
 	int cpu;
 	u64 asid_gen;
 	bool injecting;
+	bool soft;
 	bool iret;
 	bool step;
 	u64 iret_rip;
+	u64 soft_rip;
 };
 
 /**
@@ -111,6 +114,7 @@ asmlinkage void umbra_svm_switch(u64 *regs, struct umbra_svm_switch *sw);
 /* vmcb.c */
 int umbra_svm_maps_init(void);
 void umbra_svm_maps_exit(void);
+void umbra_svm_choose_msrpm(struct umbra_vcpu *vcpu);
 void umbra_svm_reset(struct umbra_vcpu *vcpu, bool init);
 void umbra_svm_get_segment(struct umbra_vcpu *vcpu, enum umbra_emul_segment seg,
 			   struct kvm_segment *val);

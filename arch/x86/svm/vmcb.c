@@ -24,7 +24,8 @@
 #define IOPM_ORDER	2	/* 12 KiB and one page to spare (APM 15.10.1) */
 #define MSRPM_ORDER	1	/* 8 KiB (APM 15.11) */
 
-static struct page *iopm, *msrpm;
+/* @msrpm_closed lets no MSR pass: for a VM that filters them. */
+static struct page *iopm, *msrpm, *msrpm_closed;
 
 static const u32 passed_msrs[] = {
 	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
@@ -55,12 +56,14 @@ int umbra_svm_maps_init(void)
 
 	iopm = alloc_pages(GFP_KERNEL, IOPM_ORDER);
 	msrpm = alloc_pages(GFP_KERNEL, MSRPM_ORDER);
-	if (!iopm || !msrpm) {
+	msrpm_closed = alloc_pages(GFP_KERNEL, MSRPM_ORDER);
+	if (!iopm || !msrpm || !msrpm_closed) {
 		umbra_svm_maps_exit();
 		return -ENOMEM;
 	}
 	memset(page_address(iopm), 0xff, PAGE_SIZE << IOPM_ORDER);
 	memset(page_address(msrpm), 0xff, PAGE_SIZE << MSRPM_ORDER);
+	memset(page_address(msrpm_closed), 0xff, PAGE_SIZE << MSRPM_ORDER);
 	for (i = 0; i < ARRAY_SIZE(passed_msrs); i++)
 		pass_msr(page_address(msrpm), passed_msrs[i]);
 	return 0;
@@ -72,14 +75,34 @@ void umbra_svm_maps_exit(void)
 		__free_pages(iopm, IOPM_ORDER);
 	if (msrpm)
 		__free_pages(msrpm, MSRPM_ORDER);
+	if (msrpm_closed)
+		__free_pages(msrpm_closed, MSRPM_ORDER);
 	iopm = NULL;
 	msrpm = NULL;
+	msrpm_closed = NULL;
+}
+
+/**
+ * umbra_svm_choose_msrpm() - which MSRs pass without an exit?
+ * @vcpu: the vCPU, at the start of the inner section
+ */
+void umbra_svm_choose_msrpm(struct umbra_vcpu *vcpu)
+{
+	bool filtered = rcu_access_pointer(vcpu->vm->arch.msr_filter);
+	struct vmcb *vmcb = svm_vmcb(vcpu);
+	u64 pa = page_to_phys(filtered ? msrpm_closed : msrpm);
+
+	if (likely(vmcb->control.msrpm_base_pa == pa))
+		return;
+	vmcb->control.msrpm_base_pa = pa;
+	vmcb_dirty(vmcb, VMCB_CLEAN_PERM_MAP);
 }
 
 static const u8 intercepts[] = {
 	INTERCEPT_CR0_READ, INTERCEPT_CR4_READ, INTERCEPT_CR8_READ,
 	INTERCEPT_CR0_WRITE, INTERCEPT_CR4_WRITE, INTERCEPT_CR8_WRITE,
 	INTERCEPT_EXCEPTION_OFFSET + 1,		/* #DB */
+	INTERCEPT_EXCEPTION_OFFSET + 6,		/* #UD */
 	INTERCEPT_EXCEPTION_OFFSET + 17,	/* #AC */
 	INTERCEPT_EXCEPTION_OFFSET + 18,	/* #MC */
 	INTERCEPT_INTR, INTERCEPT_NMI, INTERCEPT_SMI, INTERCEPT_INIT,
@@ -267,8 +290,10 @@ void umbra_svm_sync_dr(struct umbra_vcpu *vcpu)
 {
 	struct vmcb *vmcb = svm_vmcb(vcpu);
 
-	vmcb->save.dr6 = vcpu->arch.dr6;
-	vmcb->save.dr7 = vcpu->arch.dr7;
+	vmcb->save.dr6 = umbra_debug_takes_db(vcpu) ? UMBRA_DR6_FIXED : vcpu->arch.dr6;
+	vmcb->save.dr7 = umbra_debug_dr7(vcpu);
+	vmcb_intercept(vmcb, INTERCEPT_EXCEPTION_OFFSET + 3,
+		       vcpu->arch.debug.control & KVM_GUESTDBG_USE_SW_BP);
 	vmcb_dirty(vmcb, VMCB_CLEAN_DR);
 }
 
@@ -329,8 +354,10 @@ void umbra_svm_reset(struct umbra_vcpu *vcpu, bool init)
 	for (i = 0; init && i < ARRAY_SIZE(save_msrs); i++)
 		*vmcb_msr(vmcb, save_msrs[i].index) = msrs[i];
 	set_intercepts(vmcb, umbra_shadowed(vcpu));
+	if (vcpu->vm->arch.hlt_passes)
+		vmcb_intercept(vmcb, INTERCEPT_HLT, false);
 	control->iopm_base_pa = page_to_phys(iopm);
-	control->msrpm_base_pa = page_to_phys(msrpm);
+	umbra_svm_choose_msrpm(vcpu);
 	control->int_ctl = V_INTR_MASKING_MASK;
 	if (!umbra_shadowed(vcpu)) {
 		control->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;

@@ -188,6 +188,12 @@ fetch_qemu_7_2()
 	unpack_closure "$1" bookworm qemu-system-x86
 }
 
+# To make a disk that boots, on the machine itself.
+fetch_grub()
+{
+	unpack_closure "$1" bookworm grub-pc-bin
+}
+
 fetch_busybox()
 {
 	unpack_packages "$1" busybox-static
@@ -196,4 +202,18 @@ fetch_busybox()
 fetch_busybox_ppc64el()
 {
 	foreign ppc64el unpack_packages "$1" busybox-static
+}
+
+# Guests of 32 bits: kernels with two-level and with PAE tables, and a busybox.
+fetch_guest_i386()
+{
+	local flavour image
+
+	for flavour in 686 686-pae; do
+		image=$(foreign i386 newest_package "^linux-image-6\.1\.0-[0-9]+-$flavour\$")
+		[ -n "$image" ] || die "the archive has no kernel package for $flavour"
+		foreign i386 unpack_packages "$1" "$image" || return
+		ln -s "boot/vmlinuz-${image#linux-image-}" "$1/vmlinuz-$flavour"
+	done
+	foreign i386 unpack_packages "$1" busybox-static
 }

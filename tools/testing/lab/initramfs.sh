@@ -37,20 +37,22 @@ make_initramfs()
 	find "$tree/bin" -type l -exec ln -sfn busybox {} \;
 	cp "$target" "$tree/bin/busybox"
 	install -m 755 "$LAB/init" "$tree/init"
-	boot_modules "$tree/modules" || die "the kernel $KREL lacks one of ${BOOT_MODULES[*]}"
+	boot_modules "$tree/modules" "${BOOT_MODULES[@]}" || die "the kernel $KREL lacks one of ${BOOT_MODULES[*]}"
 	(cd "$tree" && find . | "$busybox" cpio -o -H newc) >"$INITRAMFS.tmp" 2>/dev/null ||
 		die "could not pack the initramfs"
 	rm -rf "$tree"
 	mv "$INITRAMFS.tmp" "$INITRAMFS"
 }
 
-# boot_modules DIR: copy them, unpacked, and list them in loading order in DIR/order.
+# boot_modules DIR NAME...: copy modules of the kernel that kernel_ready chose, unpacked,
+# and list them in loading order in DIR/order.
 boot_modules()
 {
 	local dir=$1 name how file ko
 
+	shift
 	: >"$dir/order"
-	for name in "${BOOT_MODULES[@]}"; do
+	for name; do
 		modprobe -d "$KROOT" -S "$KREL" --show-depends "$name" || return
 	done | while read -r how file _; do
 		[ "$how" = insmod ] || continue

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# A guest under stock QEMU, for the tests that run in the emulated host: starting it,
-# waiting for its end, and test points in KTAP.
+# A guest under stock QEMU, for what runs in the emulated host: starting it, speaking to
+# its init and to QEMU's monitor, troubling its memory, and test points in KTAP.
 #
-# A guest has a NAME and a directory of its own, $RUN/NAME:
-#	console		what its serial line says
+# A guest has a NAME, a cgroup and a directory of its own, $RUN/NAME:
+#	console		what its first serial line says
+#	agent.in, .out	its second serial line, on which init takes commands; agent: what it said
+#	mon.in, .out	QEMU's monitor; mon: what it said
 #	pid, log	of QEMU
+#	done, audits, unmapped	what trouble() has done and seen
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE=$(dirname "$HERE")
@@ -62,8 +65,9 @@ show()
 # qemu_of VERSION: sets QEMU to the command that runs that QEMU from the cache.
 qemu_of()
 {
-	local dir=$CACHE/qemu-$1 lib
+	local dir=$CACHE/qemu lib
 
+	[ "$1" = 10.0 ] || dir=$CACHE/qemu-$1
 	lib=$dir/lib/x86_64-linux-gnu:$dir/usr/lib/x86_64-linux-gnu
 	export QEMU_MODULE_DIR=$dir/usr/lib/x86_64-linux-gnu/qemu
 	QEMU=("$dir/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" --library-path "$lib"
@@ -74,20 +78,45 @@ qemu_of()
 # guest_start NAME ARG...: QEMU of version $VERSION, without any device but what ARGs say
 guest_start()
 {
-	local dir=$RUN/$1
+	local dir=$RUN/$1 fifo
 
 	shift
-	mkdir -p "$dir"
+	mkdir -p "$dir" "$(cgroup_of "$dir")"
+	for fifo in agent.in agent.out mon.in mon.out; do
+		mkfifo "$dir/$fifo"
+	done
 	qemu_of "$VERSION"
-	"${QEMU[@]}" -nodefaults -no-user-config -display none "$@" -serial "file:$dir/console" \
-		>"$dir/log" 2>&1 </dev/null &
+	# Nobody waits for the other end of a pipe, and none of it is lost.
+	cat <>"$dir/agent.out" >"$dir/agent" &
+	echo $! >"$dir/readers"
+	cat <>"$dir/mon.out" >"$dir/mon" &
+	echo $! >>"$dir/readers"
+	(
+		echo $BASHPID >"$(cgroup_of "$dir")/cgroup.procs"
+		exec "${QEMU[@]}" -nodefaults -no-user-config -display none "$@" \
+			-serial "file:$dir/console" -serial "pipe:$dir/agent" \
+			-chardev "pipe,id=mon,path=$dir/mon" -mon "chardev=mon,mode=readline"
+	) >"$dir/log" 2>&1 </dev/null &
 	echo $! >"$dir/pid"
+}
+
+# The cgroup of the guest with directory DIR.
+cgroup_of()
+{
+	echo "/sys/fs/cgroup/guest-$(basename "$1")"
 }
 
 guest_kill()
 {
+	local cgroup
+
 	kill -9 "$(cat "$RUN/$1/pid")" 2>/dev/null
 	until ended "$1"; do
+		sleep 0.1
+	done
+	xargs kill <"$RUN/$1/readers" 2>/dev/null
+	cgroup=$(cgroup_of "$1")
+	until rmdir "$cgroup" 2>/dev/null || [ ! -d "$cgroup" ]; do
 		sleep 0.1
 	done
 }
@@ -111,10 +140,168 @@ await()
 	done
 }
 
-# says NAME REGEX: has the console such a line?
+# says NAME REGEX [N]: has the console (at least N) such lines?
 says()
 {
-	grep -aqsE "$2" "$RUN/$1/console"
+	local n
+
+	n=$(grep -acsE "$2" "$RUN/$1/console")
+	[ "${n:-0}" -ge "${3:-1}" ]
+}
+
+# await_console NAME REGEX [N]: that the console has them; a QEMU that ends is a failure
+await_console()
+{
+	await "'$2' on the console of $1" says_or_ended "$@"
+}
+
+says_or_ended()
+{
+	says "$@" && return
+	! ended "$1" || { says "$@" && return; fail "QEMU of $1 has ended"; }
+	return 1
+}
+
+# tell NAME COMMAND: have init run COMMAND, without waiting for its end
+tell()
+{
+	echo "$2" >"$RUN/$1/agent.in"
+}
+
+# answered NAME N: has init done N commands?
+answered()
+{
+	[ "$(grep -ac '^@@ ' "$RUN/$1/agent")" -ge "$2" ] && return
+	! ended "$1" || fail "QEMU of $1 has ended"
+	return 1
+}
+
+# ask NAME COMMAND: have init run COMMAND; its output is printed, its status returned
+ask()
+{
+	local agent=$RUN/$1/agent lines done
+
+	lines=$(wc -l <"$agent")
+	done=$(grep -ac '^@@ ' "$agent")
+	tell "$1" "$2"
+	await "an answer to '$2'" answered "$1" $((done + 1))
+	tail -n +$((lines + 1)) "$agent" | grep -av '^@@ ' | tr -d '\r' | sed 's/^/# /'
+	return "$(grep -a '^@@ ' "$agent" | tail -n 1 | tr -d '\r' | cut -d' ' -f2)"
+}
+
+# monitor NAME COMMAND: of QEMU's monitor
+monitor()
+{
+	echo "$2" >"$RUN/$1/mon.in"
+}
+
+# monitor_says NAME COMMAND REGEX: does COMMAND say so?
+monitor_says()
+{
+	local lines
+
+	lines=$(wc -l <"$RUN/$1/mon")
+	monitor "$1" "$2"
+	sleep 0.3
+	tail -n +$((lines + 1)) "$RUN/$1/mon" | tr -d '\r' | grep -aqE "$3"
+}
+
+# machine NAME ARG...: a guest of Debian's 6.1 kernel that takes commands
+machine()
+{
+	guest_start "$@" -m 192 -cpu host -kernel "$(kernel_image 6.1)" -initrd "$HERE/guest.cpio" \
+		-append "console=ttyS0 quiet panic=-1 agent"
+}
+
+# works NAME CPUS: it boots, checks its memory and powers off
+works()
+{
+	await "the end of QEMU" ended "$1"
+	tr -d '\r' <"$RUN/$1/console" | grep -a 'guest: init' | sed 's/^/# /'
+	says "$1" "guest: init of .* on $2 CPUs" || fail "the guest's init has said nothing"
+	says "$1" "guest: memcheck ended with 0" || fail "the memory checker has found something"
+	complaints "$1"
+}
+
+# complaints NAME: a failure when the guest's kernel or memcheck complained
+complaints()
+{
+	! says "$1" 'BUG|Oops|Call Trace|panic|WRONG' || fail "the guest complained"
+}
+
+# swap_ready: swap space on the host's own disk
+swap_ready()
+{
+	grep -q ^/dev/vda /proc/swaps && return
+	mkswap /dev/vda >/dev/null && swapon /dev/vda
+}
+
+# trouble NAME KIND...: whatever a host does to memory, done to the guest's without pause,
+# until QEMU ends or trouble_over(). Kinds: reclaim, migrate, compact, split.
+trouble()
+{
+	local dir=$RUN/$1
+
+	swap_ready || fail "no swap space"
+	(
+		cgroup=$(cgroup_of "$dir")
+		shift
+		while [ ! -e "$dir/trouble_ends" ] && ! ended "$(basename "$dir")"; do
+			for kind; do
+				trouble_once "$kind" "$cgroup"
+				echo "$kind" >>"$dir/done"
+				cat /sys/kernel/debug/umbra/*-*/audit >>"$dir/audits"
+				cat /sys/kernel/debug/umbra/*-*/unmapped >>"$dir/unmapped"
+			done
+			sleep 0.3
+		done
+	) >/dev/null 2>&1 &
+	echo $! >"$dir/troubler"
+}
+
+trouble_once()
+{
+	case $1 in
+	reclaim) echo 8M >"$2/memory.reclaim" ;;
+	migrate)
+		echo $((RANDOM % 2)) >"$2/cpuset.mems"
+		;;
+	compact) echo 1 >/proc/sys/vm/compact_memory ;;
+	split) echo 1 >/sys/kernel/debug/split_huge_pages ;;
+	esac
+}
+
+# works_in_trouble NAME KIND...: memcheck works in the guest until the host has done each of
+# these and has taken something back, however slow it is
+works_in_trouble()
+{
+	local dir=$RUN/$1 name=$1 end=$((SECONDS + PATIENCE))
+
+	trouble "$@"
+	shift
+	until [ "$(sort -u "$dir/done" 2>/dev/null | wc -l)" -ge $# ] && grep -qs '^[1-9]' "$dir/unmapped"; do
+		ask "$name" "memcheck 32 1 2" || fail "the memory checker has found something"
+		[ $SECONDS -lt $end ] || fail "the host has not done its part in $PATIENCE s"
+	done
+	trouble_over "$name"
+	complaints "$name"
+}
+
+# trouble_over NAME: ... has ended; a failure when it has done nothing, or an audit has
+# found something
+trouble_over()
+{
+	local dir=$RUN/$1
+
+	touch "$dir/trouble_ends"
+	while kill -0 "$(cat "$dir/troubler")" 2>/dev/null; do
+		sleep 0.1
+	done
+	echo "# $(grep -c ^violations "$dir/audits") audits, $(sort -n "$dir/unmapped" | tail -n 1) mappings" \
+		"taken back; $(awk '/^pswpout/ { print $2 }' /proc/vmstat) pages swapped out since the host began"
+	grep -q '^violations' "$dir/audits" || fail "there was no audit"
+	! grep '^violations [^0]' "$dir/audits" || fail "the audit has found something"
+	grep -q '^[1-9]' "$dir/unmapped" || fail "the host has taken nothing back"
 }
 
 # ended NAME: has QEMU ended?

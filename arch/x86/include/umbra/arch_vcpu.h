@@ -73,6 +73,8 @@ enum umbra_x86_completion {
 	UMBRA_COMPLETE_NONE,
 	UMBRA_COMPLETE_IN,	/* plain IN: put the data into RAX and go on behind */
 	UMBRA_COMPLETE_EMUL,	/* take the answer and start the instruction over */
+	UMBRA_COMPLETE_RDMSR,	/* take the value, or #GP, and go on behind */
+	UMBRA_COMPLETE_WRMSR,	/* #GP, or go on behind */
 };
 
 /* The answer that an emulated instruction waits for. */
@@ -159,6 +161,8 @@ struct umbra_x86_limits {
 	bool xsave;		/* XSAVE was offered */
 	bool x2apic;
 	bool tsc_deadline;
+	bool mwait;
+	u32 paravirtual;	/* KVM_CPUID_FEATURES, EAX */
 };
 
 /* As many banks as KVM gives. */
@@ -208,6 +212,7 @@ struct umbra_x86_vcpu_clock {
 
 struct umbra_irqchip;
 struct umbra_lapic;
+struct umbra_msr_filter;
 struct umbra_svm_vcpu;
 struct umbra_x86_emul;
 struct umbra_sp;
@@ -282,6 +287,27 @@ struct umbra_shadow_vcpu {
 	struct umbra_rmap_desc *descs[UMBRA_SHADOW_DESCS];
 };
 
+/* What ends KVM_RUN before the guest is entered again. */
+enum umbra_stop {
+	UMBRA_STOP_SHUTDOWN = 1,	/* KVM_EXIT_SHUTDOWN: a triple fault */
+	UMBRA_STOP_DEBUG = 2,		/* KVM_EXIT_DEBUG: a #DB without hardware */
+};
+
+/**
+ * struct umbra_x86_debug - KVM_SET_GUEST_DEBUG: userspace debugs the guest
+ * @control: KVM_GUESTDBG_*, those that last; 0 when it does not
+ * @dr, @dr7: its breakpoints, with KVM_GUESTDBG_USE_HW_BP
+ * @dr6: what UMBRA_STOP_DEBUG is to show
+ * @step_rip: linear address where it began to step
+ */
+struct umbra_x86_debug {
+	u32 control;
+	u64 dr[4];
+	u64 dr6;
+	u64 dr7;
+	u64 step_rip;
+};
+
 /**
  * struct umbra_arch_vcpu - x86 state of one vCPU
  * @regs: general registers
@@ -307,14 +333,17 @@ struct umbra_shadow_vcpu {
  * @mp_state: KVM_MP_STATE_*
  * @wait: the thread, while it waits for an event
  * @halted: HLT was emulated; userspace is to be told
- * @triple_fault: the guest is to be shut down
+ * @stop: bits of enum umbra_stop
  * @interrupted: an interrupt of the host ended the last run
  * @io: an access that userspace answers
  * @cpuid: leaves; @limits: what follows from them
  * @msr_*: MSRs that are stored
+ * @enforce_pv: paravirtual features that CPUID does not show do not work
+ * @was_run: KVM_RUN was called: the CPUID can no longer change
  * @mce: machine check registers
  * @tsc_offset: guest TSC minus the host's
  * @clock: the paravirtual clock
+ * @debug: how userspace debugs the guest
  */
 struct umbra_arch_vcpu {
 	u64 regs[UMBRA_NR_REGS];
@@ -330,7 +359,7 @@ struct umbra_arch_vcpu {
 	u8 nmi_pending;
 	bool nmi_masked;
 	bool halted;
-	bool triple_fault;
+	u8 stop;
 	bool interrupted;
 	atomic_t nmi_queued;
 	int extint;
@@ -365,9 +394,16 @@ struct umbra_arch_vcpu {
 	u64 msr_spec_ctrl;
 	u64 msr_hwcr;
 	u64 msr_patch_level;
+	u64 msr_power_ctl;
+	u64 msr_platform_info;
+	u64 msr_misc_features;
+	u64 msr_de_cfg;
+	bool enforce_pv;
+	bool was_run;
 	struct umbra_x86_mtrr mtrr;
 	struct umbra_x86_mce mce;
 	struct umbra_x86_vcpu_clock clock;
+	struct umbra_x86_debug debug;
 };
 
 /**
@@ -382,6 +418,11 @@ struct umbra_arch_vcpu {
  * @boot_cpu: id of the vCPU that boots
  * @x2apic_ids: KVM_X2APIC_API_USE_32BIT_IDS
  * @x2apic_no_quirk: KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK
+ * @quirks_off: KVM_X86_QUIRK_* that userspace does without
+ * @user_msr: KVM_MSR_EXIT_REASON_* for which userspace does an MSR
+ * @no_platform_info: the guest may not read MSR_PLATFORM_INFO
+ * @hlt_passes: HLT does not exit; set before the first vCPU
+ * @msr_filter: MSRs that are kept from the guest; read under mmu->srcu; or NULL
  */
 struct umbra_arch_vm {
 	u64 tsc_offset;
@@ -393,6 +434,11 @@ struct umbra_arch_vm {
 	unsigned long boot_cpu;
 	bool x2apic_ids;
 	bool x2apic_no_quirk;
+	u64 quirks_off;
+	u32 user_msr;
+	bool no_platform_info;
+	bool hlt_passes;
+	struct umbra_msr_filter __rcu *msr_filter;
 };
 
 #endif

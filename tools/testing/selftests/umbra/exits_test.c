@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * How KVM_RUN ends. Proves that signals, signal masks and immediate_exit bring
- * a vCPU back with -EINTR and lose nothing, that HLT, a triple fault, a guest
+ * a vCPU back with -EINTR and lose nothing, that HLT exits unless it was told not to, that
+ * HLT, a triple fault, a guest
  * state that the CPU refuses and an instruction that cannot be emulated have
  * the exit of the API document with its data, that kvm_run's own fields are
  * right, and that the vCPU can be used again after each of them.
  */
+#include <errno.h>
 #include <signal.h>
 
 #include "test.h"
@@ -161,6 +163,48 @@ TEST_F(exits, hlt)
 }
 
 /* #UD without an IDT is a triple fault. */
+static int disable_exits(struct vm *vm, u64 what)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_X86_DISABLE_EXITS, .args = { what } };
+
+	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap) ? -errno : 0;
+}
+
+/* Counts what an interrupt of the host wakes it to. */
+static void guest_count_halts(void *arg)
+{
+	shared_u64 *shared = arg;
+
+	while (!shared[1]) {
+		shared[0]++;
+		asm volatile("hlt");
+	}
+}
+
+TEST_F(exits, hlt_that_passes)
+{
+	struct vm *vm = vm_create();
+	struct vcpu *vcpu;
+	shared_u64 *shared;
+	struct kicker k;
+	pthread_t thread;
+
+	EXPECT_EQ(-EINVAL, disable_exits(self->vm, KVM_X86_DISABLE_EXITS_HLT));
+	EXPECT_EQ(-EINVAL, disable_exits(vm, 1 << 4));
+	ASSERT_EQ(0, disable_exits(vm, KVM_X86_DISABLE_EXITS_HLT));
+	vcpu = vcpu_create(vm, 0);
+	shared = boot_hva(vm, 0x9000);
+	k = (struct kicker) { pthread_self(), shared };
+	vcpu_start(vcpu, guest_count_halts, (void *)0x9000);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, kick, &k));
+	EXPECT_EQ(-EINTR, vcpu_run(vcpu));
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, vm_stat(vm, "halt_exits"));
+	shared[1] = 1;
+	vcpu_done(vcpu);
+	vm_free(vm);
+}
+
 TEST_F(exits, shutdown)
 {
 	struct kvm_sregs s;
