@@ -5,6 +5,9 @@
  *
  * The guest makes its hypercalls in real mode and its accesses in virtual mode, and times
  * them itself; the process times what the host does.
+ *
+ * No floating point until all was measured: a stock KVM_RUN in which the thread slept gives
+ * the process the guest's registers.
  */
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -27,8 +30,7 @@
 #define ORDER		22
 #define VSID		0x5a5aULL
 #define MAX_ROUNDS	9
-/* The time base goes at 512 MHz. */
-#define NS(ticks)	((ticks) / 0.512)
+#define TICKS_PER_NS	0.512	/* of the time base */
 
 extern const uint32_t loop_enter[], loop_remove[], loop_bulk[], loop_touch[], loop_end[];
 
@@ -37,13 +39,15 @@ enum row { ENTER, REMOVE, BULK, HDSI, PAGEOUT, DUMP, NR_ROWS };
 static const struct {
 	const char *name, *unit, *what;
 	double target;
+	unsigned int count;	/* of units in what is timed */
 } rows[NR_ROWS] = {
-	[ENTER] = { "h-enter", "HPTE", "H_ENTER of a page that the host has", 1 },
-	[REMOVE] = { "h-remove", "HPTE", "H_REMOVE of a valid HPTE", 1 },
-	[BULK] = { "h-bulk-remove", "HPTE", "H_BULK_REMOVE, four at a time", 1 },
-	[HDSI] = { "hdsi", "fault", "HDSI, host has the page", 0.8 },
-	[PAGEOUT] = { "page-out", "page", "MADV_DONTNEED, mapped less unmapped", 1 },
-	[DUMP] = { "htab-read", "HPTE", "first pass of KVM_PPC_GET_HTAB_FD", 1 },
+	[ENTER] = { "h-enter", "HPTE", "H_ENTER of a page that the host has", 1, PAGES },
+	[REMOVE] = { "h-remove", "HPTE", "H_REMOVE of a valid HPTE", 1, PAGES },
+	[BULK] = { "h-bulk-remove", "HPTE", "H_BULK_REMOVE, four at a time", 1, PAGES },
+	[HDSI] = { "hdsi", "fault", "HDSI, host has the page", 0.8, PAGES },
+	[PAGEOUT] = { "page-out", "page", "MADV_DONTNEED, mapped less unmapped", 1, PAGES },
+	[DUMP] = { "htab-read", "HPTE", "KVM_PPC_GET_HTAB_FD read to its end", 1,
+		   1 << (ORDER - 4) },
 };
 
 struct machine {
@@ -106,8 +110,8 @@ static void close_machine(struct machine *m)
 }
 
 /* Run a loop; the ticks that it took. */
-static double loop(struct machine *m, const uint32_t *code, uint64_t msr, uint64_t count,
-		   uint64_t arg)
+static int64_t loop(struct machine *m, const uint32_t *code, uint64_t msr, uint64_t count,
+		    uint64_t arg)
 {
 	struct kvm_regs regs = {
 		.pc = CODE + ((char *)code - (char *)loop_enter), .msr = msr,
@@ -155,27 +159,27 @@ static void bulk_args(struct machine *m)
 	}
 }
 
-static double enter_all(struct machine *m)
+static int64_t enter_all(struct machine *m)
 {
 	enter_args(m, DATA, PAGES);
-	return loop(m, loop_enter, MSR_REAL, PAGES, ARGS) / PAGES;
+	return loop(m, loop_enter, MSR_REAL, PAGES, ARGS);
 }
 
-static double remove_all(struct machine *m)
+static int64_t remove_all(struct machine *m)
 {
 	enter_args(m, DATA, PAGES);
-	return loop(m, loop_remove, MSR_REAL, PAGES, ARGS) / PAGES;
+	return loop(m, loop_remove, MSR_REAL, PAGES, ARGS);
 }
 
-static double drop_pages(struct machine *m)
+static int64_t drop_pages(struct machine *m)
 {
 	uint64_t begin = __builtin_ppc_get_timebase();
 
 	madvise(m->mem + DATA, PAGES * page_size, MADV_DONTNEED);
-	return (double)(__builtin_ppc_get_timebase() - begin) / PAGES;
+	return __builtin_ppc_get_timebase() - begin;
 }
 
-static double read_table(struct machine *m)
+static int64_t read_table(struct machine *m)
 {
 	static uint8_t buf[65536];
 	struct kvm_get_htab_fd request = {};
@@ -186,13 +190,13 @@ static double read_table(struct machine *m)
 		;
 	end = __builtin_ppc_get_timebase();
 	close(fd);
-	return (double)(end - begin) / (1 << (ORDER - 4));
+	return end - begin;
 }
 
-static void measure(double *value)
+static void measure(int64_t *value)
 {
 	struct machine m;
-	double without;
+	int64_t without;
 
 	open_machine(&m);
 	enter_args(&m, CODE, 1);
@@ -203,40 +207,48 @@ static void measure(double *value)
 	value[REMOVE] = remove_all(&m);
 	enter_all(&m);
 	bulk_args(&m);
-	value[BULK] = loop(&m, loop_bulk, MSR_REAL, PAGES / 4, ARGS) / PAGES;
+	value[BULK] = loop(&m, loop_bulk, MSR_REAL, PAGES / 4, ARGS);
 	without = drop_pages(&m);
 	/* The host has none when they are entered, and all when they are used. */
 	enter_all(&m);
 	memset(m.mem + DATA, 1, PAGES * page_size);
-	value[HDSI] = loop(&m, loop_touch, MSR_VIRTUAL, PAGES, DATA) / PAGES;
+	value[HDSI] = loop(&m, loop_touch, MSR_VIRTUAL, PAGES, DATA);
 	value[PAGEOUT] = drop_pages(&m) - without;
 	close_machine(&m);
 }
 
 static int by_value(const void *a, const void *b)
 {
-	double d = *(const double *)a - *(const double *)b;
+	int64_t d = *(const int64_t *)a - *(const int64_t *)b;
 
 	return d < 0 ? -1 : d > 0;
+}
+
+static double per_unit(enum row row, int64_t ticks)
+{
+	return ticks / TICKS_PER_NS / rows[row].count;
 }
 
 int main(int argc, char **argv)
 {
 	int rounds = argc > 1 ? atoi(argv[1]) : 3, round, row;
-	double values[NR_ROWS][MAX_ROUNDS], one[NR_ROWS];
+	int64_t values[NR_ROWS][MAX_ROUNDS], one[NR_ROWS];
 
 	if (rounds < 1 || rounds > MAX_ROUNDS)
 		return 2;
 	for (round = 0; round < rounds; round++) {
 		measure(one);
 		for (row = 0; row < NR_ROWS; row++)
-			values[row][round] = NS(one[row]);
+			values[row][round] = one[row];
 	}
 	for (row = 0; row < NR_ROWS; row++) {
-		qsort(values[row], rounds, sizeof(double), by_value);
+		int64_t *value = values[row];
+
+		qsort(value, rounds, sizeof(*value), by_value);
 		printf("%s|%s|%g|%.3f|%.3f|%.3f|%s\n", rows[row].name, rows[row].unit,
-		       rows[row].target, values[row][rounds / 2], values[row][0],
-		       values[row][rounds - 1], rows[row].what);
+		       rows[row].target, per_unit(row, value[rounds / 2]),
+		       per_unit(row, value[0]), per_unit(row, value[rounds - 1]),
+		       rows[row].what);
 	}
 	return 0;
 }
