@@ -254,14 +254,13 @@ static struct hpte finish_remove(struct umbra_mmu *mmu, u64 index, struct hpte h
  */
 long hpt_remove(struct umbra_mmu *mmu, u64 flags, u64 index, u64 avpn, struct hpte *h)
 {
-	struct hpt_flush flush = { 0 };
 	long ret;
 
 	read_lock(&mmu->lock);
 	ret = lock_expected(&mmu->arch.hpt, flags, index, avpn, true, h);
 	if (!ret) {
-		begin_remove(mmu, index, *h, &flush);
-		hpt_flush_now(mmu, &flush);
+		if (h->v & HPTE_V_VALID)
+			hpt_invalidate(mmu, index, h);
 		*h = finish_remove(mmu, index, *h);
 	}
 	read_unlock(&mmu->lock);

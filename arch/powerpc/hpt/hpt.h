@@ -111,6 +111,14 @@ static inline struct hpte hpte_read(const struct umbra_hpt *hpt, unsigned long i
 	return h;
 }
 
+/* Write the second doubleword of an HPTE that is not valid; the first stays. */
+static inline void hpte_write_r(struct umbra_hpt *hpt, unsigned long index, struct hpte h)
+{
+	if (cpu_has_feature(CPU_FTR_ARCH_300))
+		h.r = hpte_old_to_new_r(h.v, h.r);
+	WRITE_ONCE(hpt->entries[2 * index + 1], cpu_to_be64(h.r));
+}
+
 /*
  * Write an HPTE, which the caller may change; its lock bit stays as it is. The hardware
  * may look at the same time, so V comes last.
@@ -259,7 +267,7 @@ enum hpt_outcome {
 };
 
 /* Translations that all CPUs shall forget, collected so that they wait only once. */
-#define HPT_FLUSH_MAX 8
+#define HPT_FLUSH_MAX 4
 struct hpt_flush {
 	unsigned int count;
 	u64 rb[HPT_FLUSH_MAX];
