@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The emulator's workplace in a vCPU. It outlives an exit to userspace, so that an
- * instruction that starts over is neither fetched, decoded nor translated again.
+ * instruction that starts over is neither fetched, decoded nor translated again. And the
+ * callbacks that work on it.
  */
 #ifndef _UMBRA_X86_EMUL_H
 #define _UMBRA_X86_EMUL_H
@@ -55,5 +56,29 @@ struct umbra_x86_emul {
 	unsigned int nr_pages;
 	struct umbra_emul_page pages[UMBRA_EMUL_PAGES];
 };
+
+static inline struct umbra_x86_emul *ctx_of(struct umbra_emul *e)
+{
+	return e->priv;
+}
+
+static inline struct umbra_vcpu *vcpu_of(struct umbra_emul *e)
+{
+	return ctx_of(e)->vcpu;
+}
+
+/* emulmem.c: as struct umbra_emul_ops has them */
+int umbra_emul_fetch(struct umbra_emul *e, u64 gva, void *val, unsigned int bytes);
+int umbra_emul_read(struct umbra_emul *e, u64 gva, void *val, unsigned int bytes,
+		    unsigned int access);
+int umbra_emul_write(struct umbra_emul *e, u64 gva, const void *val, unsigned int bytes,
+		     unsigned int access);
+int umbra_emul_probe(struct umbra_emul *e, u64 gva, unsigned int bytes,
+		     unsigned int access);
+int umbra_emul_exchange(struct umbra_emul *e, u64 gva, const void *old, const void *new,
+			unsigned int bytes);
+
+/* emulops.c: of every vCPU; umbra_emul.priv is the struct umbra_x86_emul */
+extern const struct umbra_emul_ops umbra_x86_emul_ops;
 
 #endif

@@ -204,8 +204,10 @@ void umbra_cpuid(struct umbra_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx
 void umbra_cpuid_update(struct umbra_vcpu *vcpu);
 void umbra_cpuid_free(struct umbra_vcpu *vcpu);
 void umbra_cpuid_limits(struct umbra_vcpu *vcpu);
-long umbra_cpuid_dev_ioctl(unsigned int cmd, void __user *argp);
 long umbra_cpuid_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
+
+/* cpuidlist.c */
+long umbra_cpuid_dev_ioctl(unsigned int cmd, void __user *argp);
 
 /* clock.c */
 bool umbra_clock_stable(void);

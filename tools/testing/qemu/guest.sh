@@ -229,6 +229,12 @@ complaints()
 	! says "$1" 'BUG|Oops|Call Trace|panic|WRONG' || fail "the guest complained"
 }
 
+# pages_swapped: out, since the host began
+pages_swapped()
+{
+	awk '/^pswpout/ { print $2 }' /proc/vmstat
+}
+
 # swap_ready: swap space on the host's own disk
 swap_ready()
 {
@@ -243,6 +249,7 @@ trouble()
 	local dir=$RUN/$1
 
 	swap_ready || fail "no swap space"
+	pages_swapped >"$dir/swapped"
 	(
 		cgroup=$(cgroup_of "$dir")
 		shift
@@ -262,7 +269,7 @@ trouble()
 trouble_once()
 {
 	case $1 in
-	reclaim) echo 8M >"$2/memory.reclaim" ;;
+	reclaim) echo 16M >"$2/memory.reclaim" ;;
 	migrate)
 		echo $((RANDOM % 2)) >"$2/cpuset.mems"
 		;;
@@ -272,19 +279,29 @@ trouble_once()
 }
 
 # works_in_trouble NAME KIND...: memcheck works in the guest until the host has done each of
-# these and has taken something back, however slow it is
+# these, reclaim among them, and has taken something back, however slow it is
 works_in_trouble()
 {
 	local dir=$RUN/$1 name=$1 end=$((SECONDS + PATIENCE))
 
 	trouble "$@"
 	shift
-	until [ "$(sort -u "$dir/done" 2>/dev/null | wc -l)" -ge $# ] && grep -qs '^[1-9]' "$dir/unmapped"; do
+	until host_has_done "$name" $#; do
 		ask "$name" "memcheck 32 1 2" || fail "the memory checker has found something"
 		[ $SECONDS -lt $end ] || fail "the host has not done its part in $PATIENCE s"
 	done
 	trouble_over "$name"
 	complaints "$name"
+}
+
+# host_has_done NAME KINDS: has the host done as many kinds, swapped and taken something back?
+host_has_done()
+{
+	local dir=$RUN/$1
+
+	[ "$(sort -u "$dir/done" 2>/dev/null | wc -l)" -ge "$2" ] &&
+		[ "$(pages_swapped)" -gt "$(cat "$dir/swapped")" ] &&
+		grep -qs '^[1-9]' "$dir/unmapped"
 }
 
 # trouble_over NAME: ... has ended; a failure when it has done nothing, or an audit has
@@ -298,7 +315,7 @@ trouble_over()
 		sleep 0.1
 	done
 	echo "# $(grep -c ^violations "$dir/audits") audits, $(sort -n "$dir/unmapped" | tail -n 1) mappings" \
-		"taken back; $(awk '/^pswpout/ { print $2 }' /proc/vmstat) pages swapped out since the host began"
+		"taken back; $(($(pages_swapped) - $(cat "$dir/swapped"))) pages swapped out"
 	grep -q '^violations' "$dir/audits" || fail "there was no audit"
 	! grep '^violations [^0]' "$dir/audits" || fail "the audit has found something"
 	grep -q '^[1-9]' "$dir/unmapped" || fail "the host has taken nothing back"
