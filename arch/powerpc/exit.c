@@ -116,7 +116,7 @@ static int handle_hypercall(struct umbra_vcpu *vcpu)
 {
 	struct p9_guest *guest = vcpu->arch.guest;
 	struct kvm_run *run = vcpu->run;
-	u64 gpr[HPT_HCALL_REGS];
+	u64 *gpr = (u64 *)&guest->regs->gpr[3];
 	long ret;
 	int i;
 
@@ -124,22 +124,17 @@ static int handle_hypercall(struct umbra_vcpu *vcpu)
 		interrupt(guest, BOOK3S_INTERRUPT_SYSCALL, 0);
 		return 1;
 	}
-	for (i = 0; i < HPT_HCALL_REGS; i++)
-		gpr[i] = guest->regs->gpr[3 + i];
-	if (hpt_hcall(vcpu, gpr)) {
-		for (i = 0; i < HPT_HCALL_REGS; i++)
-			guest->regs->gpr[3 + i] = gpr[i];
+	if (hpt_hcall(vcpu, gpr))
 		return 1;
-	}
 	if (power_idle_hcall(vcpu, gpr[0], gpr[1], &ret)) {
-		guest->regs->gpr[3] = ret;
+		gpr[0] = ret;
 		return 1;
 	}
 	run->exit_reason = KVM_EXIT_PAPR_HCALL;
 	run->papr_hcall.nr = gpr[0];
 	run->papr_hcall.ret = 0;
 	for (i = 0; i < ARRAY_SIZE(run->papr_hcall.args); i++)
-		run->papr_hcall.args[i] = guest->regs->gpr[4 + i];
+		run->papr_hcall.args[i] = gpr[1 + i];
 	vcpu->arch.hcall = true;
 	return 0;
 }

@@ -225,6 +225,25 @@ static int run_guest(struct umbra_vcpu *vcpu)
 	return trap;
 }
 
+/*
+ * The process's floating point goes where it is safe. The scheduler puts it back into the
+ * registers whenever the thread is given a CPU, so it is looked for at each entry, when no
+ * more can come between. Preemption is off.
+ */
+static void save_math(void)
+{
+	unsigned long msr = MSR_FP;
+
+	if (likely(!(current->thread.regs->msr & (MSR_FP | MSR_VEC | MSR_TM))))
+		return;
+	if (cpu_has_feature(CPU_FTR_ALTIVEC))
+		msr |= MSR_VEC;
+	if (cpu_has_feature(CPU_FTR_VSX))
+		msr |= MSR_VSX;
+	msr_check_and_set(msr);
+	kvmppc_save_user_regs();
+}
+
 /**
  * p9_enter() - run the guest until something needs the host
  * @vcpu: the vCPU; its own thread calls, after p9_save_thread(), with no lock held
@@ -238,6 +257,7 @@ int p9_enter(struct umbra_vcpu *vcpu)
 	int trap = 0;
 
 	preempt_disable();
+	save_math();
 	powerpc_local_irq_pmu_save(flags);
 	umbra_vcpu_enter_guest(&vcpu->mmu);
 	if (!signal_pending(current) && !need_resched() && !umbra_vcpu_kicked(&vcpu->mmu))
@@ -249,20 +269,12 @@ int p9_enter(struct umbra_vcpu *vcpu)
 }
 
 /**
- * p9_save_thread() - put the thread's own floating point and SPRs where they are safe
+ * p9_save_thread() - put the thread's own SPRs where they are safe
  *
- * Once for each KVM_RUN: what the guest leaves in the registers is no one's.
+ * Once for each KVM_RUN.
  */
 void p9_save_thread(void)
 {
-	unsigned long msr = MSR_FP;
-
-	if (cpu_has_feature(CPU_FTR_ALTIVEC))
-		msr |= MSR_VEC;
-	if (cpu_has_feature(CPU_FTR_VSX))
-		msr |= MSR_VSX;
-	msr_check_and_set(msr);
-	kvmppc_save_user_regs();
 	kvmppc_save_current_sprs();
 	srr_regs_clobbered();
 }

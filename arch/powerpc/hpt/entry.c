@@ -30,13 +30,6 @@ int hpt_make_maps(struct umbra_memslot *slot)
 	return 0;
 }
 
-static unsigned long *slot_word(const struct umbra_memslot *slot, gfn_t gfn)
-{
-	unsigned long *maps = READ_ONCE(slot->maps);
-
-	return maps ? &maps[gfn - slot->base_gfn] : NULL;
-}
-
 /**
  * hpt_word() - the word of a gfn
  * @mmu: the MMU; mmu->srcu held, or mmu->slots_lock
@@ -50,7 +43,7 @@ unsigned long *hpt_word(struct umbra_mmu *mmu, gfn_t gfn, struct umbra_memslot *
 	*slot = umbra_memslots_find(umbra_mmu_slots(mmu), gfn);
 	if (!*slot || (*slot)->gone)
 		return NULL;
-	return slot_word(*slot, gfn);
+	return hpt_slot_word(*slot, gfn);
 }
 
 /**
@@ -67,7 +60,7 @@ unsigned long *hpt_word_of(struct umbra_mmu *mmu, const struct hpte *h, u64 gues
 	gfn_t gfn = hpte_gpa(guest_r, hpte_shift(h->v, guest_r)) >> PAGE_SHIFT;
 	struct umbra_memslot *slot = umbra_memslots_find(umbra_mmu_slots(mmu), gfn);
 
-	return slot ? slot_word(slot, gfn) : NULL;
+	return slot ? hpt_slot_word(slot, gfn) : NULL;
 }
 
 /**

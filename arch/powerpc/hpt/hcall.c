@@ -42,16 +42,22 @@ static long lock_expected(struct umbra_hpt *hpt, u64 flags, u64 index, u64 avpn,
 	return H_NOT_FOUND;
 }
 
-/* Make a new HPTE valid at once, if the host has the page. The HPTE is locked. */
-static bool enter_valid(struct umbra_mmu *mmu, u64 index, struct hpte *h, unsigned int shift)
+/*
+ * Make a new HPTE valid at once, if the host has the page. The HPTE is locked. A @slot that
+ * was replaced since it was looked up is left to the first access.
+ */
+static bool enter_valid(struct umbra_mmu *mmu, u64 index, struct hpte *h, unsigned int shift,
+			const struct umbra_memslot *slot)
 {
 	gfn_t gfn = hpte_gpa(h->r, shift) >> PAGE_SHIFT;
 	unsigned long len = max(1UL << shift, PAGE_SIZE), hva;
 	struct umbra_host_page page;
-	struct umbra_memslot *slot;
-	unsigned long *word = hpt_word(mmu, gfn, &slot);
+	unsigned long *word;
 
-	if (!word || mmu->policy == UMBRA_POLICY_PINNED)
+	if (slot->gone || mmu->policy == UMBRA_POLICY_PINNED)
+		return false;
+	word = hpt_slot_word(slot, gfn);
+	if (!word)
 		return false;
 	hva = umbra_slot_hva(slot, gfn);
 	if (umbra_notifier_covers(&mmu->notifier, hva, len) ||
@@ -75,10 +81,10 @@ static long lock_free(struct umbra_hpt *hpt, u64 flags, u64 index)
 		end = index + HPTES_PER_GROUP;
 	}
 	for (; index < end; index++) {
-		if (hpte_read(hpt, index).v & HPTE_V_USED)
+		if (hpte_has(hpt, index, HPTE_V_USED))
 			continue;
 		hpte_lock(hpt, index);
-		if (!(hpte_read(hpt, index).v & HPTE_V_USED))
+		if (!hpte_has(hpt, index, HPTE_V_USED))
 			return index;
 		hpte_unlock(hpt, index);
 	}
@@ -115,7 +121,8 @@ static long check_new(struct umbra_mmu *mmu, const struct hpte *h, struct umbra_
 }
 
 /* mmu->lock held for reading. Gives the index; -1 without a place. */
-static long enter_locked(struct umbra_mmu *mmu, u64 flags, u64 index, struct hpte h, bool memory)
+static long enter_locked(struct umbra_mmu *mmu, u64 flags, u64 index, struct hpte h,
+			 const struct umbra_memslot *slot)
 {
 	struct umbra_hpt *hpt = &mmu->arch.hpt;
 	unsigned int shift = hpte_shift(h.v, h.r);
@@ -127,9 +134,9 @@ static long enter_locked(struct umbra_mmu *mmu, u64 flags, u64 index, struct hpt
 	hpt_note(hpt, at);
 	if (shift > PAGE_SHIFT)
 		WRITE_ONCE(hpt->large, true);
-	if (!memory || !enter_valid(mmu, at, &h, shift))
+	if (!slot || !enter_valid(mmu, at, &h, shift, slot))
 		h.v |= HPTE_V_ABSENT;
-	if (!memory)
+	if (!slot)
 		h.r |= HPTE_R_KEY;
 	hpte_write(hpt, at, h);
 	hpte_unlock(hpt, at);
@@ -247,14 +254,13 @@ static struct hpte finish_remove(struct umbra_mmu *mmu, u64 index, struct hpte h
  */
 long hpt_remove(struct umbra_mmu *mmu, u64 flags, u64 index, u64 avpn, struct hpte *h)
 {
-	struct hpt_flush flush = { 0 };
 	long ret;
 
 	read_lock(&mmu->lock);
 	ret = lock_expected(&mmu->arch.hpt, flags, index, avpn, true, h);
 	if (!ret) {
-		begin_remove(mmu, index, *h, &flush);
-		hpt_flush_now(mmu, &flush);
+		if (h->v & HPTE_V_VALID)
+			hpt_invalidate(mmu, index, h);
 		*h = finish_remove(mmu, index, *h);
 	}
 	read_unlock(&mmu->lock);

@@ -91,6 +91,12 @@ static inline void hpte_unlock(struct umbra_hpt *hpt, unsigned long index)
 	bit_spin_unlock(HPTE_LOCK_NR, hpte_lock_word(hpt, index));
 }
 
+/* Is one of these bits set in the first doubleword? They stand alike in both forms. */
+static inline bool hpte_has(const struct umbra_hpt *hpt, unsigned long index, u64 v)
+{
+	return READ_ONCE(hpt->entries[2 * index]) & cpu_to_be64(v);
+}
+
 /* The HPTE as it is now, without its lock bit. */
 static inline struct hpte hpte_read(const struct umbra_hpt *hpt, unsigned long index)
 {
@@ -103,6 +109,14 @@ static inline struct hpte hpte_read(const struct umbra_hpt *hpt, unsigned long i
 		h.r = hpte_new_to_old_r(h.r);
 	}
 	return h;
+}
+
+/* Write the second doubleword of an HPTE that is not valid; the first stays. */
+static inline void hpte_write_r(struct umbra_hpt *hpt, unsigned long index, struct hpte h)
+{
+	if (cpu_has_feature(CPU_FTR_ARCH_300))
+		h.r = hpte_old_to_new_r(h.v, h.r);
+	WRITE_ONCE(hpt->entries[2 * index + 1], cpu_to_be64(h.r));
 }
 
 /*
@@ -191,6 +205,14 @@ static inline unsigned int slb_base_shift(u64 slbv)
 	}
 }
 
+/* The word of a gfn of a slot; NULL when it has none yet, or none any more. */
+static inline unsigned long *hpt_slot_word(const struct umbra_memslot *slot, gfn_t gfn)
+{
+	unsigned long *maps = READ_ONCE(slot->maps);
+
+	return maps ? &maps[gfn - slot->base_gfn] : NULL;
+}
+
 /* Guest physical address of the page that an HPTE maps. */
 static inline gpa_t hpte_gpa(u64 r, unsigned int shift)
 {
@@ -245,7 +267,7 @@ enum hpt_outcome {
 };
 
 /* Translations that all CPUs shall forget, collected so that they wait only once. */
-#define HPT_FLUSH_MAX 8
+#define HPT_FLUSH_MAX 4
 struct hpt_flush {
 	unsigned int count;
 	u64 rb[HPT_FLUSH_MAX];
@@ -298,7 +320,6 @@ int hpt_prepare(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault);
 int hpt_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault);
 
 /* hcall.c */
-#define HPT_HCALL_REGS 9
 long hpt_enter(struct umbra_mmu *mmu, u64 flags, u64 index, struct hpte h, long *at);
 long hpt_remove(struct umbra_mmu *mmu, u64 flags, u64 index, u64 avpn, struct hpte *h);
 bool hpt_hcall(struct umbra_vcpu *vcpu, u64 *gpr);

@@ -53,26 +53,33 @@ struct htab_out {
 	struct kvm_get_htab_header *run;
 };
 
-static bool changed(const struct umbra_hpt *hpt, unsigned long index)
+/* Nothing since its view was last taken. Most are free, and cost no more than this. */
+static bool unchanged(const struct umbra_hpt *hpt, unsigned long index)
 {
 	struct hpte h;
 
 	if (test_bit(index, hpt->changed))
+		return false;
+	if (!hpte_has(hpt, index, HPTE_V_VALID))
 		return true;
 	h = hpte_read(hpt, index);
-	return (h.v & HPTE_V_VALID) &&
-	       (h.r & ~hpt->rev[index].guest_r & (HPTE_R_R | HPTE_R_C));
+	return !(h.r & ~hpt->rev[index].guest_r & (HPTE_R_R | HPTE_R_C));
+}
+
+/*
+ * Free, and it always was: there is no view to be taken under its lock. Who enters one now
+ * sets its bit, for the next pass.
+ */
+static bool untouched(const struct umbra_hpt *hpt, unsigned long index)
+{
+	return !hpte_has(hpt, index, HPTE_V_USED) && !test_bit(index, hpt->changed);
 }
 
 /* The guest's view, which is known to the reader from now on. */
 static struct hpte take(struct umbra_hpt *hpt, unsigned long index)
 {
-	struct hpte h = {};
+	struct hpte h;
 
-	/* Most are free and always were. Who enters one now sets its bit, for the next pass. */
-	if (!(READ_ONCE(hpt->entries[2 * index]) & cpu_to_be64(HPTE_V_USED)) &&
-	    !test_bit(index, hpt->changed))
-		return h;
 	hpte_lock(hpt, index);
 	h = hpte_read(hpt, index);
 	if (h.v & HPTE_V_VALID)
@@ -90,16 +97,18 @@ static void begin_run(struct htab_out *out, unsigned long index)
 	out->at += sizeof(*out->run);
 }
 
+/* @count from @index on have nothing; at most STRETCH. */
+static void put_free(struct htab_out *out, unsigned long index, unsigned long count)
+{
+	if (!out->run || out->run->n_invalid + count > U16_MAX)
+		begin_run(out, index);
+	out->run->n_invalid += count;
+}
+
 static void put_hpte(struct htab_out *out, unsigned long index, struct hpte h)
 {
 	__be64 *to;
 
-	if (!(h.v & HPTE_V_VALID)) {
-		if (!out->run || out->run->n_invalid == U16_MAX)
-			begin_run(out, index);
-		out->run->n_invalid++;
-		return;
-	}
 	if (!out->run || out->run->n_invalid || out->run->n_valid == U16_MAX)
 		begin_run(out, index);
 	out->run->n_valid++;
@@ -109,34 +118,52 @@ static void put_hpte(struct htab_out *out, unsigned long index, struct hpte h)
 	out->at += HPTE_SIZE;
 }
 
+/* Give what stands at @index, or say of all the free ones from there on that they are. */
+static unsigned long read_some(struct htab_file *file, struct htab_out *out,
+			       unsigned long index, unsigned long end)
+{
+	struct umbra_hpt *hpt = &file->vm->mmu.arch.hpt;
+	unsigned long next = index;
+	struct hpte h;
+
+	while (file->first && next < end && untouched(hpt, next))
+		next++;
+	if (next > index) {
+		put_free(out, index, next - index);
+		return next;
+	}
+	h = take(hpt, index);
+	if (!(h.v & HPTE_V_VALID) || (file->bolted_only && !(h.v & HPTE_V_BOLTED)))
+		put_free(out, index, 1);
+	else
+		put_hpte(out, index, h);
+	return index + 1;
+}
+
 /* Look at a stretch of the table. mmu->lock held for reading. True at the end of the pass. */
 static bool read_stretch(struct htab_file *file, struct htab_out *out)
 {
 	struct umbra_mmu *mmu = &file->vm->mmu;
 	struct umbra_hpt *hpt = &mmu->arch.hpt;
-	unsigned long end;
+	unsigned long index, end;
 
 	if (file->gen != mmu->arch.hpt_gen) {
 		file->gen = mmu->arch.hpt_gen;
 		file->index = 0;
 		file->first = true;
 	}
-	end = min(file->index + STRETCH, hpt_count(hpt));
-	for (; file->index < end; file->index++) {
-		struct hpte h;
-
-		if (!file->first && !changed(hpt, file->index)) {
-			out->run = NULL;
+	index = file->index;
+	end = min(index + STRETCH, hpt_count(hpt));
+	while (index < end && out->size - out->at >= RUN_MIN) {
+		if (file->first || !unchanged(hpt, index)) {
+			index = read_some(file, out, index, end);
 			continue;
 		}
-		if (out->size - out->at < RUN_MIN)
-			return false;
-		h = take(hpt, file->index);
-		if (file->bolted_only && !(h.v & HPTE_V_BOLTED))
-			h.v = 0;
-		put_hpte(out, file->index, h);
+		out->run = NULL;
+		index++;
 	}
-	if (file->index < hpt_count(hpt))
+	file->index = index;
+	if (index < hpt_count(hpt))
 		return false;
 	file->index = 0;
 	file->first = false;

@@ -34,9 +34,8 @@ static bool unmap_word(struct umbra_mmu *mmu, unsigned long *word)
 
 		hpt_invalidate(mmu, index, &h);
 		hpt_unlink(mmu, index, &h, word);
-		h.v = (h.v & ~HPTE_V_VALID) | HPTE_V_ABSENT;
 		h.r = hpt->rev[index].guest_r;
-		hpte_write(hpt, index, h);
+		hpte_write_r(hpt, index, h);
 		any = true;
 	}
 	return any;

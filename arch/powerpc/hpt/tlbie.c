@@ -85,6 +85,14 @@ static void broadcast(struct umbra_mmu *mmu, const u64 *rb, unsigned int count)
 	spin_unlock(&mmu->arch.tlbie_lock);
 }
 
+static void flush_rbs(struct umbra_mmu *mmu, const u64 *rb, unsigned int count)
+{
+	if (!count || !may_flush(mmu))
+		return;
+	atomic64_inc(&mmu->stat.tlb_flush);
+	broadcast(mmu, rb, count);
+}
+
 /**
  * hpt_flush_add() - collect an HPTE whose translation is to be forgotten
  * @mmu: the MMU
@@ -108,10 +116,7 @@ void hpt_flush_add(struct umbra_mmu *mmu, struct hpt_flush *flush, u64 v, u64 r,
  */
 void hpt_flush_now(struct umbra_mmu *mmu, struct hpt_flush *flush)
 {
-	if (flush->count && may_flush(mmu)) {
-		atomic64_inc(&mmu->stat.tlb_flush);
-		broadcast(mmu, flush->rb, flush->count);
-	}
+	flush_rbs(mmu, flush->rb, flush->count);
 	flush->count = 0;
 }
 
@@ -124,10 +129,7 @@ void hpt_flush_all(struct umbra_mmu *mmu)
 	/* IS = 2: all entries of the partition in RS. */
 	u64 rb = PPC_BIT(52);
 
-	if (!may_flush(mmu))
-		return;
-	atomic64_inc(&mmu->stat.tlb_flush);
-	broadcast(mmu, &rb, 1);
+	flush_rbs(mmu, &rb, 1);
 }
 
 /**
@@ -139,12 +141,11 @@ void hpt_flush_all(struct umbra_mmu *mmu)
 void hpt_invalidate(struct umbra_mmu *mmu, unsigned long index, struct hpte *h)
 {
 	struct umbra_hpt *hpt = &mmu->arch.hpt;
-	struct hpt_flush flush = { 0 };
 	__be64 *p = &hpt->entries[2 * index];
-	u64 v = be64_to_cpu(READ_ONCE(p[0]));
+	u64 rb = tlbie_rb(h->v, h->r, index);
 
-	WRITE_ONCE(p[0], cpu_to_be64((v & ~HPTE_V_VALID) | HPTE_V_ABSENT));
-	hpt_flush_add(mmu, &flush, h->v, h->r, index);
-	hpt_flush_now(mmu, &flush);
+	WRITE_ONCE(p[0], (READ_ONCE(p[0]) & ~cpu_to_be64(HPTE_V_VALID)) |
+		   cpu_to_be64(HPTE_V_ABSENT));
+	flush_rbs(mmu, &rb, 1);
 	h->r = hpte_read(hpt, index).r;
 }

@@ -24,7 +24,7 @@ host_ready()
 	pseries) CPU=power9 ;;
 	*) usage_error "no machine '$MACHINE'; there are powernv8, powernv9, powernv10 and pseries" ;;
 	esac
-	[ -z "$ICOUNT$LA57" ] || usage_error "--icount and --la57 are not for --host power"
+	[ -z "$LA57" ] || usage_error "--la57 is not for --host power"
 	in_cache qemu-ppc fetch_qemu_ppc "QEMU 10 for POWER with its libraries"
 }
 
@@ -75,7 +75,12 @@ power_machine()
 		;;
 	*) QEMU_ARGS+=(-M "$MACHINE" -smp "$CPUS,sockets=1,cores=$CPUS,threads=1") ;;
 	esac
-	QEMU_ARGS+=(-cpu "$CPU" -m "${MEM}M" -accel "tcg,thread=multi")
+	QEMU_ARGS+=(-cpu "$CPU" -m "${MEM}M")
+	if [ -n "$ICOUNT" ]; then
+		QEMU_ARGS+=(-accel "tcg,thread=single" -icount "shift=0,sleep=off")
+	else
+		QEMU_ARGS+=(-accel "tcg,thread=multi")
+	fi
 }
 
 host_start()

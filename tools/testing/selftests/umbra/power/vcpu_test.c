@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -269,6 +270,45 @@ TEST_F(vcpu, decrementer_ends_h_cede)
 	ASSERT_EQ(0, get_reg(self->g.runner, KVM_REG_PPC_DEC_EXPIRY, &expiry));
 	ASSERT_LT(expiry, __builtin_ppc_get_timebase());
 	ASSERT_LT(__builtin_ppc_get_timebase() - expiry, 512000000ULL * 10);
+}
+
+/* KVM_RUN with a register that is also an FPR, and one that is also a VR; what they are then. */
+static long run_with(int vcpu, uint64_t *fpr, uint64_t *vr)
+{
+	register long nr asm("r0") = SYS_ioctl;
+	register long ret asm("r3") = vcpu;
+	register long cmd asm("r4") = KVM_RUN;
+	register long arg asm("r5") = 0;
+	register uint64_t *first asm("r14") = fpr;
+	register uint64_t *second asm("r15") = vr;
+
+	asm volatile("lxvd2x 31, 0, 14; lxvd2x 63, 0, 15; sc; stxvd2x 31, 0, 14; stxvd2x 63, 0, 15"
+		     : "+r" (nr), "+r" (ret), "+r" (cmd), "+r" (arg)
+		     : "r" (first), "r" (second)
+		     : "r6", "r7", "r8", "r9", "r10", "r11", "r12", "fr31", "v31", "cr0", "ctr",
+		       "lr", "memory");
+	return ret;
+}
+
+/* Within KVM_RUN the thread sleeps, and is given its registers when it wakes. */
+TEST_F(vcpu, floating_point_of_the_process)
+{
+	uint64_t fpr[2] = { 0x1122334455667788, 0x99aabbccddeeff00 };
+	uint64_t vr[2] = { 0x0123456789abcdef, 0xfedcba9876543210 };
+
+	put_decrementer(&self->g);
+	put_code(&self->g, guest_cede, (char *)guest_cede_end - (char *)guest_cede);
+	self->g.regs.gpr[5] = 512000 * 100;
+	self->g.regs.pc = CODE;
+	self->g.regs.msr = MSR_REAL;
+	ASSERT_EQ(0, ioctl(self->g.runner, KVM_SET_REGS, &self->g.regs));
+	ASSERT_EQ(0, run_with(self->g.runner, fpr, vr));
+	ASSERT_EQ(KVM_EXIT_PAPR_HCALL, self->g.run->exit_reason);
+	ASSERT_EQ(SAY_FAULT, self->g.run->papr_hcall.nr);
+	EXPECT_EQ(0x1122334455667788, fpr[0]);
+	EXPECT_EQ(0x99aabbccddeeff00, fpr[1]);
+	EXPECT_EQ(0x0123456789abcdef, vr[0]);
+	EXPECT_EQ(0xfedcba9876543210, vr[1]);
 }
 
 static void on_alarm(int sig)
