@@ -111,7 +111,7 @@ static void guest_calls(void *arg)
 }
 
 /* The guest at @code, before its first instruction. */
-static void at_code(struct __test_metadata *_metadata, FIXTURE_DATA(debug) *self, const u8 *code)
+static void at_code(struct __test_metadata *_metadata, FIXTURE_DATA(debug) * self, const u8 *code)
 {
 	struct kvm_guest_debug dbg = { .arch.debugreg = { [0] = (u64)code, [7] = DR7 | 2 } };
 
