@@ -88,6 +88,16 @@ u64 hpt_hw_r(u64 guest_r, unsigned int shift, u64 pfn, bool writable)
 	return writable ? r : hpte_make_readonly(r);
 }
 
+/*
+ * The host may map a huge page by several entries (16M by eight of 2M, since 6.11), but
+ * takes and moves it as a whole all the same.
+ */
+static bool is_one_huge_page(u64 pfn, unsigned int shift)
+{
+	return pfn_valid(pfn) && PageHuge(pfn_to_page(pfn)) &&
+	       page_shift(compound_head(pfn_to_page(pfn))) >= shift;
+}
+
 /**
  * hpt_host_serves() - does the host have memory for a whole guest page, as it is?
  * @mmu: the MMU; mmu->lock held and umbra_notifier_covers() asked
@@ -95,8 +105,8 @@ u64 hpt_hw_r(u64 guest_r, unsigned int shift, u64 pfn, bool writable)
  * @shift: log2 of the guest page's size
  * @page: filled in
  *
- * A guest page larger than the host's pages must lie within one mapping of the host's, so
- * that whatever the host does to it is done to all of it.
+ * A guest page larger than the host's pages must lie within one mapping of the host's, or
+ * one huge page, so that whatever the host does to it is done to all of it.
  */
 bool hpt_host_serves(struct umbra_mmu *mmu, unsigned long hva, unsigned int shift,
 		     struct umbra_host_page *page)
@@ -110,7 +120,8 @@ bool hpt_host_serves(struct umbra_mmu *mmu, unsigned long hva, unsigned int shif
 		     level == UMBRA_LEVEL_2M ? PMD_SHIFT : PAGE_SHIFT;
 	if (shift <= PAGE_SHIFT)
 		return true;
-	return host_shift >= shift && IS_ALIGNED(page->pfn << PAGE_SHIFT, 1UL << shift);
+	return (host_shift >= shift || is_one_huge_page(page->pfn, shift)) &&
+	       IS_ALIGNED(page->pfn << PAGE_SHIFT, 1UL << shift);
 }
 
 /**

@@ -132,10 +132,10 @@ long h_read(struct hpt_vm *vm, uint64_t index, uint64_t *v, uint64_t *r)
 	return ret;
 }
 
-/* Repeat what was only to be repeated. */
+/* Repeat what was only to be repeated: for long, where the host takes the page each time. */
 int hpt_access(struct hpt_vm *vm, struct umbra_hpt_access *a)
 {
-	int tries = 1000;
+	int tries = 100000;
 
 	do {
 		if (ioctl(vm->vcpu, UMBRA_HPT_ACCESS, a))
