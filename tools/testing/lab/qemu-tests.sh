@@ -34,6 +34,19 @@ guest_modules()
 		die "the kernel $KREL lacks one of ${GUEST_MODULES[*]}"
 }
 
+# guest_ready DIR: QEMU 10, and in DIR the guest and guest.sh; for who wants no tests.
+guest_ready()
+{
+	need_installed gcc-12 make libc6-dev
+	in_cache qemu fetch_qemu "QEMU 10 with its libraries"
+	in_cache busybox fetch_busybox "busybox"
+	kernel_ready 6.1
+	mkdir -p "$1"
+	locked guest quiet "$1/log" make -C "$QEMU_TESTS" CC=gcc-12 OUTPUT="$1" \
+		BUSYBOX="$CACHE/busybox/bin/busybox" "$1"/guest.{cpio,sh} ||
+		die "the guest does not build"
+}
+
 build_qemu_tests()
 {
 	make -s --no-print-directory -C "$QEMU_TESTS" OUTPUT="$PROGRAMS" \
