@@ -298,6 +298,7 @@ void umbra_emul_forget(struct umbra_vcpu *vcpu);
 int umbra_emulate_insn(struct umbra_vcpu *vcpu);
 int umbra_emulate_access(struct umbra_vcpu *vcpu, gpa_t gpa, bool write);
 int umbra_emulate_again(struct umbra_vcpu *vcpu);
+int umbra_decode_insn(struct umbra_vcpu *vcpu, bool atomic);
 int umbra_skip_insn(struct umbra_vcpu *vcpu, bool atomic);
 int umbra_report_emulation(struct umbra_vcpu *vcpu, const u8 *insn, unsigned int len);
 int umbra_report_internal(struct umbra_vcpu *vcpu, u32 suberror, unsigned int n,

@@ -329,8 +329,14 @@ static int exit_exception(struct umbra_vcpu *vcpu, u8 vector)
 		return exit_debug(vcpu);
 	case 3:
 		return umbra_debug_exit(vcpu, 3, UMBRA_DR6_FIXED);
+	case 10 ... 13:
+		umbra_queue_exception(vcpu, vector, true, control->exit_info_1);
+		return UMBRA_RUN_AGAIN;
 	case 14:
-		return exit_page_fault(vcpu, true);
+		if (umbra_shadowed(vcpu))
+			return exit_page_fault(vcpu, true);
+		umbra_queue_page_fault(vcpu, control->exit_info_2, control->exit_info_1);
+		return UMBRA_RUN_AGAIN;
 	case 17:
 		umbra_queue_exception(vcpu, 17, true, control->exit_info_1);
 		return UMBRA_RUN_AGAIN;
@@ -459,6 +465,8 @@ int umbra_svm_exit_slow(struct umbra_vcpu *vcpu)
 	case SVM_EXIT_RDPMC:
 		umbra_queue_gp(vcpu);
 		return UMBRA_RUN_AGAIN;
+	case SVM_EXIT_SWINT:
+		return umbra_svm_swint(vcpu);
 	case SVM_EXIT_VMMCALL:
 		return umbra_hypercall(vcpu);
 	case SVM_EXIT_EXCP_BASE + 6:

@@ -42,18 +42,21 @@ enum umbra_x86_event_kind {
 	UMBRA_EVENT_EXCEPTION,
 	UMBRA_EVENT_INTERRUPT,
 	UMBRA_EVENT_NMI,
+	UMBRA_EVENT_SOFT,	/* INT n at RIP, which executes again when it is dropped */
 };
 
 /**
  * struct umbra_x86_event - one event for the guest
  * @kind: enum umbra_x86_event_kind
  * @vector: vector of an exception or interrupt
+ * @len: bytes of the instruction INT n
  * @has_error: an exception that pushes @error
  * @error: the error code
  */
 struct umbra_x86_event {
 	u8 kind;
 	u8 vector;
+	u8 len;
 	bool has_error;
 	u32 error;
 };
