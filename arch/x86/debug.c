@@ -79,10 +79,7 @@ void umbra_debug_trap(struct umbra_vcpu *vcpu, u64 why)
 		arch->stop |= UMBRA_STOP_DEBUG;
 		return;
 	}
-	arch->dr6 |= why;
-	arch->dr7 &= ~(u64)UMBRA_DR7_GD;
-	umbra_backend->sync_dr(vcpu);
-	umbra_queue_exception(vcpu, VECTOR_DB, false, 0);
+	umbra_queue_payload(vcpu, VECTOR_DB, 0, why);
 }
 
 /* -EINVAL for flags and bits that do not exist, -EBUSY when an event waits. */

@@ -227,6 +227,8 @@ static inline void umbra_clock_changed(struct umbra_vcpu *vcpu)
 /* event.c */
 void umbra_queue_exception(struct umbra_vcpu *vcpu, u8 vector, bool has_error,
 			   u32 error);
+void umbra_queue_payload(struct umbra_vcpu *vcpu, u8 vector, u32 error, u64 payload);
+void umbra_event_payload(struct umbra_vcpu *vcpu);
 void umbra_queue_page_fault(struct umbra_vcpu *vcpu, u64 address, u32 error);
 bool umbra_irq_window(struct umbra_vcpu *vcpu);
 void umbra_get_events(struct umbra_vcpu *vcpu, struct kvm_vcpu_events *ev);

@@ -299,8 +299,8 @@ static int exit_page_fault(struct umbra_vcpu *vcpu, bool atomic)
 }
 
 /*
- * #DB: to see the end of an IRET, or for userspace, or for the guest. What the hardware
- * changes in DR6, it changes here.
+ * #DB: to see the end of an IRET, or for userspace, or for the guest, for which the
+ * hardware changed DR6.
  */
 static int exit_debug(struct umbra_vcpu *vcpu)
 {
@@ -309,14 +309,12 @@ static int exit_debug(struct umbra_vcpu *vcpu)
 	bool iret = umbra_svm_debug(vcpu) && !(arch->debug.control & KVM_GUESTDBG_SINGLESTEP);
 	bool user = umbra_debug_takes_db(vcpu);
 
-	if (!iret && !user)
-		arch->dr6 = dr6;
 	umbra_svm_sync_dr(vcpu);
 	if (iret)
 		return UMBRA_RUN_AGAIN;
 	if (user)
 		return umbra_debug_exit(vcpu, 1, dr6);
-	umbra_queue_exception(vcpu, 1, false, 0);
+	umbra_queue_payload(vcpu, 1, 0, dr6 ^ UMBRA_DR6_FIXED);
 	return UMBRA_RUN_AGAIN;
 }
 

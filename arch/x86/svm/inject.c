@@ -54,6 +54,8 @@ static void inject_event(struct umbra_vcpu *vcpu)
 
 	switch (event->kind) {
 	case UMBRA_EVENT_EXCEPTION:
+		umbra_event_payload(vcpu);
+		event->has_error &= !!(vcpu->arch.cr0 & X86_CR0_PE);
 		info = event->vector | SVM_EVTINJ_TYPE_EXEPT |
 		       (event->has_error ? SVM_EVTINJ_VALID_ERR : 0);
 		break;
