@@ -70,7 +70,7 @@ static u64 cr2_of(struct vcpu *vcpu)
 	return sregs.cr2;
 }
 
-/* All of @from becomes @to's, and events first: they must not depend on the order. */
+/* All of @from becomes @to's; events last, because KVM_SET_REGS drops an exception. */
 static void move(struct vcpu *from, struct vcpu *to)
 {
 	struct kvm_vcpu_events events = get_events(from);
@@ -83,11 +83,11 @@ static void move(struct vcpu *from, struct vcpu *to)
 	memset(sregs.interrupt_bitmap, 0, sizeof(sregs.interrupt_bitmap));
 	if (events.interrupt.injected)
 		sregs.interrupt_bitmap[events.interrupt.nr / 64] = BIT(events.interrupt.nr % 64);
-	if (ioctl(from->fd, KVM_GET_DEBUGREGS, &debug) || set_events(to, &events) ||
-	    ioctl(to->fd, KVM_SET_DEBUGREGS, &debug))
-		die("KVM_SET_DEBUGREGS or KVM_SET_VCPU_EVENTS");
 	vcpu_set_sregs(to, &sregs);
 	vcpu_set_regs(to, &regs);
+	if (ioctl(from->fd, KVM_GET_DEBUGREGS, &debug) ||
+	    ioctl(to->fd, KVM_SET_DEBUGREGS, &debug) || set_events(to, &events))
+		die("KVM_SET_DEBUGREGS or KVM_SET_VCPU_EVENTS");
 }
 
 /* What the guest's handlers have seen; [0] of exceptions, [1] of interrupts. */
