@@ -65,8 +65,8 @@ bool power_idle_hcall(struct umbra_vcpu *vcpu, u64 nr, u64 arg, long *ret)
 }
 
 /**
- * power_wait() - sleep while the vCPU has ceded
- * @vcpu: the vCPU; mmu->srcu not held
+ * power_wait() - sleep as the vCPU has ceded
+ * @vcpu: the vCPU, which has; mmu->srcu not held
  *
  * Return: 0 when it may run; -EINTR for a signal.
  */
@@ -76,8 +76,6 @@ int power_wait(struct umbra_vcpu *vcpu)
 	s64 ticks = p9_dec_left(arch->guest);
 	long ret = 0;
 
-	if (!arch->ceded)
-		return 0;
 	if (ticks > 0)
 		ret = wait_event_interruptible_hrtimeout(arch->wait, READ_ONCE(arch->prodded),
 							 ns_to_ktime(tb_to_ns(ticks)));

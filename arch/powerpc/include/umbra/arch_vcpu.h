@@ -10,6 +10,7 @@
 #include <linux/types.h>
 #include <linux/wait.h>
 #include <uapi/linux/kvm.h>
+#include <umbra/mmu.h>
 #include <umbra/types.h>
 
 struct hpt_access;
@@ -25,12 +26,14 @@ struct hpt_access;
  * @index: its index
  * @v: first doubleword when it was looked up
  * @guest_r: the guest's view of the second
+ * @shift: log2 of the page's size
  * @access: the access
  */
 struct umbra_hpt_expect {
 	unsigned long index;
 	u64 v;
 	u64 guest_r;
+	unsigned int shift;
 	const struct hpt_access *access;
 };
 
@@ -58,7 +61,8 @@ struct p9_partition;
 /**
  * struct umbra_arch_vcpu - POWER state of one vCPU
  * @guest: its registers, as the world switch has them; NULL where no guest can run
- * @expect: of the fault that is being settled
+ * @fault: that is being settled
+ * @expect: the HPTE that it is about
  * @mmio: the access that userspace was asked to make
  * @hcall: userspace was asked to serve a hypercall
  * @ceded: the guest waits for an interrupt or a prod
@@ -67,6 +71,7 @@ struct p9_partition;
  */
 struct umbra_arch_vcpu {
 	struct p9_guest *guest;
+	struct umbra_fault fault;
 	struct umbra_hpt_expect expect;
 	struct umbra_power_mmio mmio;
 	bool hcall;
