@@ -322,6 +322,7 @@ bool umbra_fault_stale(struct umbra_mmu *mmu, const struct umbra_fault *fault);
 int umbra_flush_init(void);
 void umbra_flush_exit(void);
 void umbra_mmu_flush(struct umbra_mmu *mmu);
+void umbra_vcpu_expel(struct umbra_mmu_vcpu *mv);
 
 /* mmu/slots.c */
 void umbra_mmu_change_slot(struct umbra_mmu *mmu, struct umbra_memslots *set,

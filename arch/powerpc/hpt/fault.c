@@ -154,7 +154,8 @@ static void mark_mmio(struct umbra_mmu *mmu, const struct umbra_hpt_expect *expe
  * The HPTE of an access, as it is now. HPT_REFLECT with @cause when the guest has none or
  * it denies the access; HPT_RETRY when the hardware would do it now; else negative.
  */
-static __always_inline int look_up(struct umbra_vcpu *vcpu, const struct hpt_access *access, u64 *cause)
+static __always_inline int look_up(struct umbra_vcpu *vcpu,
+				   const struct hpt_access *access, u64 *cause)
 {
 	struct umbra_hpt_expect *expect = &vcpu->arch.expect;
 	struct umbra_hpt *hpt = &vcpu->vm->mmu.arch.hpt;

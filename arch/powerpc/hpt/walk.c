@@ -75,7 +75,8 @@ static inline bool may_match(const struct umbra_hpt *hpt, unsigned long index, u
 	       !((there ^ v) & (HPTE_V_AVPN_3_0 | HPTE_V_SECONDARY));
 }
 
-static __always_inline bool matches(const struct hpte *h, u64 v, u64 states, unsigned int base_shift)
+static __always_inline bool matches(const struct hpte *h, u64 v, u64 states,
+				    unsigned int base_shift)
 {
 	const u64 mask = SLB_VSID_B | HPTE_V_AVPN | HPTE_V_SECONDARY;
 

@@ -67,6 +67,8 @@ struct p9_partition;
  * @hcall: userspace was asked to serve a hypercall
  * @ceded: the guest waits for an interrupt or a prod
  * @prodded: somebody ended that, or will have; set by any thread
+ * @external: the external interrupt that userspace gave: KVM_INTERRUPT_SET or
+ *	KVM_INTERRUPT_SET_LEVEL, else 0; set by any thread
  * @wait: where it sleeps
  */
 struct umbra_arch_vcpu {
@@ -77,6 +79,7 @@ struct umbra_arch_vcpu {
 	bool hcall;
 	bool ceded;
 	bool prodded;
+	u32 external;
 	wait_queue_head_t wait;
 };
 
@@ -87,5 +90,11 @@ struct umbra_arch_vcpu {
 struct umbra_arch_vm {
 	struct p9_partition *partition;
 };
+
+/* May any thread make this ioctl, even beside one in KVM_RUN? */
+static inline bool umbra_arch_vcpu_async(unsigned int cmd)
+{
+	return cmd == KVM_INTERRUPT;
+}
 
 #endif
