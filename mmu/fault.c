@@ -142,7 +142,10 @@ int umbra_mmu_fault_atomic(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 	return ret;
 }
 
-/* Have the host bring the page, and in a sequential run those behind it. */
+/*
+ * Have the host bring the page, and in a sequential run those behind it. -EAGAIN when the
+ * guest need not wait for what is to be read.
+ */
 static int bring(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault)
 {
 	const struct umbra_memslot *slot = fault->slot;
@@ -152,6 +155,8 @@ static int bring(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault)
 	if (fault->gfn == mv->next_gfn)
 		end = min_t(gfn_t, roundup(end, ahead), slot->base_gfn + slot->npages);
 	mv->next_gfn = end;
+	if (fault->nowait && !umbra_pfn_ready(fault->hva, fault->write))
+		return -EAGAIN;
 	return umbra_pfn_populate(mv->mmu->mm, fault->hva, end - fault->gfn,
 				  fault->write);
 }
@@ -186,7 +191,8 @@ static int get_and_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
  *
  * Sleeps. Return: UMBRA_FAULT_RETRY when the guest can repeat the access: it may
  * have been settled, or the host changed meanwhile; UMBRA_FAULT_EMULATE when a
- * change of slots made it MMIO; -EFAULT when the host has no such memory or does
+ * change of slots made it MMIO; UMBRA_FAULT_WAIT only with @fault->nowait, under policy
+ * notified; -EFAULT when the host has no such memory or does
  * not allow the access; -EHWPOISON when the memory is bad; -ENOMEM; -EINTR.
  */
 int umbra_mmu_fault(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
@@ -202,8 +208,15 @@ int umbra_mmu_fault(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 		return ret;
 
 	ret = UMBRA_FAULT_SLEEP;
-	if (mmu->policy == UMBRA_POLICY_NOTIFIED && !bring(mv, fault))
-		ret = map_shared(mv, fault);
+	if (mmu->policy == UMBRA_POLICY_NOTIFIED) {
+		switch (bring(mv, fault)) {
+		case 0:
+			ret = map_shared(mv, fault);
+			break;
+		case -EAGAIN:
+			return UMBRA_FAULT_WAIT;
+		}
+	}
 	if (ret == UMBRA_FAULT_SLEEP)
 		ret = get_and_map(mv, fault);
 	umbra_audit_after(mmu, "fault");

@@ -158,6 +158,64 @@ int umbra_guest_update(struct umbra_mmu_vcpu *mv, struct umbra_memslot *slot, gp
 	return r == -EAGAIN ? -EFAULT : r;
 }
 
+/* The byte at @gpa, for an access that does not sleep. */
+static u8 __user *byte_at(struct umbra_mmu *mmu, gpa_t gpa, struct umbra_memslot **slot)
+{
+	size_t len = 1;
+
+	return locate(mmu, gpa, &len, slot);
+}
+
+/**
+ * umbra_guest_peek() - read a byte of guest memory without sleeping
+ * @mmu: the MMU
+ * @gpa: guest physical address
+ * @byte: filled in
+ *
+ * From any context of a vCPU's thread. Return: 0; -EFAULT where no slot is or the page is away.
+ */
+int umbra_guest_peek(struct umbra_mmu *mmu, gpa_t gpa, u8 *byte)
+{
+	struct umbra_memslot *slot;
+	u8 __user *from = byte_at(mmu, gpa, &slot);
+	int r;
+
+	if (!from)
+		return -EFAULT;
+	pagefault_disable();
+	r = __get_user(*byte, from);
+	pagefault_enable();
+	return r;
+}
+
+/**
+ * umbra_guest_poke() - write a byte of guest memory without sleeping
+ * @mv: the vCPU that does it
+ * @gpa: guest physical address
+ * @byte: what to write
+ *
+ * From any context of the vCPU's thread, also where mmu->lock cannot be taken. Return: 0;
+ * -EFAULT where no writable slot is or the page is away; -EOPNOTSUPP with an MMU that
+ * has to know of writes.
+ */
+int umbra_guest_poke(struct umbra_mmu_vcpu *mv, gpa_t gpa, u8 byte)
+{
+	struct umbra_memslot *slot;
+	u8 __user *to = byte_at(mv->mmu, gpa, &slot);
+	int r;
+
+	if (mv->mmu->ops->writing)
+		return -EOPNOTSUPP;
+	if (!to || umbra_slot_readonly(slot))
+		return -EFAULT;
+	pagefault_disable();
+	r = __put_user(byte, to);
+	pagefault_enable();
+	if (!r)
+		umbra_mark_dirty(mv, slot, gpa >> PAGE_SHIFT);
+	return r;
+}
+
 struct piece {
 	const void *data;
 	size_t len;

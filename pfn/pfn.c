@@ -9,7 +9,8 @@
  *   has none that is counted: it is kept true by the notifier alone, under both
  *   policies.
  *
- * Locks: none held by the caller. mmap_lock is taken inside; the mm is current's.
+ * Locks: none held by the caller. mmap_lock is taken inside; the mm is current's, but for
+ * umbra_pfn_populate().
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -148,8 +149,22 @@ static unsigned long populate_end(struct mm_struct *mm, unsigned long hva,
 }
 
 /**
+ * umbra_pfn_ready() - have the host bring a page, unless it must wait for it
+ * @hva: host virtual address of current->mm, page aligned
+ * @write: make it writable
+ *
+ * Sleeps, but not for I/O, which is begun. Return: false when the page is being read; true
+ * otherwise, whether it is there now or cannot be had.
+ */
+bool umbra_pfn_ready(unsigned long hva, bool write)
+{
+	return get_user_pages_unlocked(hva, 1, NULL,
+				       FOLL_NOWAIT | (write ? FOLL_WRITE : 0)) != 0;
+}
+
+/**
  * umbra_pfn_populate() - have the host bring pages, without looking at them
- * @mm: the process's memory; must be current->mm
+ * @mm: the process's memory: current->mm, or one whose users the caller is one of
  * @hva: first host virtual address, page aligned
  * @count: pages; those behind the first are brought if they are anonymous memory,
  *	and their failures are ignored

@@ -21,6 +21,7 @@ const struct umbra_stat umbra_stats[] = {
 	VCPU(signal_exits),
 	VCPU(irq_exits),
 	VCPU(halt_exits),
+	VCPU(async_pf),
 	VCPU(request_irq_exits),
 	VCPU(irq_injections),
 	VCPU(nmi_injections),

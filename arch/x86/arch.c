@@ -25,19 +25,27 @@ int umbra_arch_init(void)
 	err = umbra_shadow_init();
 	if (err)
 		return err;
+	err = umbra_async_pf_init();
+	if (err)
+		goto shadow_exit;
 	err = umbra_backend->probe();
-	if (err) {
-		umbra_shadow_exit();
-		return err;
-	}
+	if (err)
+		goto async_pf_exit;
 	umbra_hardware_init();
 	return 0;
+
+async_pf_exit:
+	umbra_async_pf_exit();
+shadow_exit:
+	umbra_shadow_exit();
+	return err;
 }
 
 void umbra_arch_exit(void)
 {
 	umbra_hardware_exit();
 	umbra_backend->remove();
+	umbra_async_pf_exit();
 	umbra_shadow_exit();
 }
 
@@ -260,6 +268,8 @@ void umbra_x86_reset(struct umbra_vcpu *vcpu, bool init)
 		umbra_fpu_reset(vcpu);
 		umbra_msr_reset(vcpu);
 	}
+	arch->msr_pv_eoi = 0;
+	umbra_async_pf_reset(vcpu);
 	umbra_backend->reset(vcpu, init);
 	reset_segments(vcpu);
 	umbra_cpuid_update(vcpu);
@@ -284,9 +294,9 @@ int umbra_arch_vcpu_init(struct umbra_vcpu *vcpu)
 	if (err)
 		goto free_shadow;
 	if (vcpu->vm->arch.irqchip) {
-		err = umbra_lapic_create(vcpu);
+		err = umbra_lapic_create(vcpu) ?: umbra_async_pf_create(vcpu);
 		if (err)
-			goto free_backend;
+			goto free_lapic;
 	}
 	rcuwait_init(&vcpu->arch.wait);
 	vcpu->arch.extint = -1;
@@ -297,7 +307,8 @@ int umbra_arch_vcpu_init(struct umbra_vcpu *vcpu)
 	umbra_x86_reset(vcpu, false);
 	return 0;
 
-free_backend:
+free_lapic:
+	umbra_lapic_destroy(vcpu);
 	umbra_backend->vcpu_destroy(vcpu);
 free_shadow:
 	umbra_shadow_vcpu_destroy(vcpu);
@@ -310,6 +321,7 @@ free_fpu:
 
 void umbra_arch_vcpu_destroy(struct umbra_vcpu *vcpu)
 {
+	umbra_async_pf_destroy(vcpu);
 	umbra_lapic_destroy(vcpu);
 	umbra_backend->vcpu_destroy(vcpu);
 	umbra_shadow_vcpu_destroy(vcpu);

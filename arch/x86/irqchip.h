@@ -22,9 +22,12 @@ enum umbra_request {
 	UMBRA_REQ_MP,	/* INIT or SIPI came; served outside the inner section */
 	UMBRA_REQ_EOI,	/* userspace is to be told of an EOI; likewise */
 	UMBRA_REQ_LEAVE, /* what backend->load reads has changed */
+	UMBRA_REQ_PV_EOI, /* umbra_pv_eoi_outside() */
+	UMBRA_REQ_PAGE_READY, /* umbra_async_pf_outside() */
 };
 
-#define UMBRA_REQS_OUTSIDE	(BIT(UMBRA_REQ_MP) | BIT(UMBRA_REQ_EOI))
+#define UMBRA_REQS_OUTSIDE	(BIT(UMBRA_REQ_MP) | BIT(UMBRA_REQ_EOI) | BIT(UMBRA_REQ_PV_EOI) | \
+				 BIT(UMBRA_REQ_PAGE_READY))
 
 /* The guest's APIC can be reached by MSR 0x800 to 0x8ff. */
 #define UMBRA_X2APIC_MSR	0x800
@@ -65,10 +68,27 @@ void umbra_lapic_set_deadline(struct umbra_vcpu *vcpu, u64 deadline);
 void umbra_lapic_tsc_changed(struct umbra_vcpu *vcpu);
 
 /* deliver.c */
+void umbra_lapic_interrupt(struct umbra_vcpu *vcpu, u8 vector);
 bool umbra_irq_waits(struct umbra_vcpu *vcpu);
 int umbra_irq_ack(struct umbra_vcpu *vcpu);
 bool umbra_irq_pull(struct umbra_vcpu *vcpu, bool can_take);
 bool umbra_irq_userspace_extint(struct umbra_vcpu *vcpu);
+
+/* asyncpf.c */
+int umbra_async_pf_init(void);
+void umbra_async_pf_exit(void);
+int umbra_async_pf_create(struct umbra_vcpu *vcpu);
+void umbra_async_pf_destroy(struct umbra_vcpu *vcpu);
+void umbra_async_pf_reset(struct umbra_vcpu *vcpu);
+u64 umbra_async_pf_get_msr(const struct umbra_vcpu *vcpu, u32 index);
+int umbra_async_pf_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 val);
+int umbra_async_pf_fault(struct umbra_vcpu *vcpu, struct umbra_fault *fault);
+void umbra_async_pf_outside(struct umbra_vcpu *vcpu);
+
+/* pveoi.c */
+int umbra_pv_eoi_set_msr(struct umbra_vcpu *vcpu, u64 val);
+bool umbra_pv_eoi_ready(struct umbra_vcpu *vcpu);
+void umbra_pv_eoi_outside(struct umbra_vcpu *vcpu);
 
 /* mp.c */
 void umbra_vcpu_kick(struct umbra_vcpu *vcpu);

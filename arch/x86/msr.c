@@ -86,13 +86,57 @@ static bool pat_valid(u64 pat)
 	return true;
 }
 
-/* Of the clock's MSRs, where the guest is held to what its CPUID shows. */
-static bool clock_allowed(const struct umbra_vcpu *vcpu, u32 index, bool host)
+static unsigned int pv_feature(u32 index)
 {
-	bool old = index == MSR_KVM_WALL_CLOCK || index == MSR_KVM_SYSTEM_TIME;
+	switch (index) {
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_SYSTEM_TIME:
+		return KVM_FEATURE_CLOCKSOURCE;
+	case MSR_KVM_PV_EOI_EN:
+		return KVM_FEATURE_PV_EOI;
+	case MSR_KVM_ASYNC_PF_EN:
+		return KVM_FEATURE_ASYNC_PF;
+	case MSR_KVM_ASYNC_PF_INT:
+	case MSR_KVM_ASYNC_PF_ACK:
+		return KVM_FEATURE_ASYNC_PF_INT;
+	default:
+		return KVM_FEATURE_CLOCKSOURCE2;
+	}
+}
 
-	return host || umbra_pv_has(vcpu, old ? KVM_FEATURE_CLOCKSOURCE :
-						KVM_FEATURE_CLOCKSOURCE2);
+/* Of the paravirtual MSRs, where the guest is held to what its CPUID shows. */
+static bool pv_allowed(const struct umbra_vcpu *vcpu, u32 index, bool host)
+{
+	return host || umbra_pv_has(vcpu, pv_feature(index));
+}
+
+static u64 get_pv_msr(struct umbra_vcpu *vcpu, u32 index)
+{
+	switch (index) {
+	case MSR_KVM_PV_EOI_EN:
+		return vcpu->arch.msr_pv_eoi;
+	case MSR_KVM_ASYNC_PF_EN:
+	case MSR_KVM_ASYNC_PF_INT:
+	case MSR_KVM_ASYNC_PF_ACK:
+		return umbra_async_pf_get_msr(vcpu, index);
+	default:
+		return umbra_clock_get_msr(vcpu, index);
+	}
+}
+
+static int set_pv_msr(struct umbra_vcpu *vcpu, u32 index, u64 val)
+{
+	switch (index) {
+	case MSR_KVM_PV_EOI_EN:
+		return umbra_pv_eoi_set_msr(vcpu, val);
+	case MSR_KVM_ASYNC_PF_EN:
+	case MSR_KVM_ASYNC_PF_INT:
+	case MSR_KVM_ASYNC_PF_ACK:
+		return umbra_async_pf_set_msr(vcpu, index, val);
+	default:
+		umbra_clock_set_msr(vcpu, index, val);
+		return 0;
+	}
 }
 
 /* That CPUID can be made to fault is told there, and asked for in the other. */
@@ -191,8 +235,12 @@ int umbra_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *val, bool host)
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_WALL_CLOCK_NEW:
 	case MSR_KVM_SYSTEM_TIME_NEW:
-		*val = umbra_clock_get_msr(vcpu, index);
-		return clock_allowed(vcpu, index, host) ? 0 : -EINVAL;
+	case MSR_KVM_PV_EOI_EN:
+	case MSR_KVM_ASYNC_PF_EN:
+	case MSR_KVM_ASYNC_PF_INT:
+	case MSR_KVM_ASYNC_PF_ACK:
+		*val = get_pv_msr(vcpu, index);
+		return pv_allowed(vcpu, index, host) ? 0 : -EINVAL;
 	case MSR_PLATFORM_INFO:
 		*val = arch->msr_platform_info;
 		return host || !READ_ONCE(vcpu->vm->arch.no_platform_info) ? 0 : -EINVAL;
@@ -314,10 +362,11 @@ int umbra_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 val, bool host)
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_WALL_CLOCK_NEW:
 	case MSR_KVM_SYSTEM_TIME_NEW:
-		if (!clock_allowed(vcpu, index, host))
-			return -EINVAL;
-		umbra_clock_set_msr(vcpu, index, val);
-		return 0;
+	case MSR_KVM_PV_EOI_EN:
+	case MSR_KVM_ASYNC_PF_EN:
+	case MSR_KVM_ASYNC_PF_INT:
+	case MSR_KVM_ASYNC_PF_ACK:
+		return pv_allowed(vcpu, index, host) ? set_pv_msr(vcpu, index, val) : -EINVAL;
 	case MSR_PLATFORM_INFO:
 		return host ? set_platform_info(arch, val) : -EINVAL;
 	case MSR_MISC_FEATURES_ENABLES:

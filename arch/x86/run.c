@@ -48,7 +48,8 @@ static __always_inline bool event_waiting(struct umbra_vcpu *vcpu)
 static noinline bool deliver(struct umbra_vcpu *vcpu)
 {
 	if (umbra_irq_holds(vcpu) ||
-	    test_and_clear_bit(UMBRA_REQ_LEAVE, &vcpu->arch.requests))
+	    test_and_clear_bit(UMBRA_REQ_LEAVE, &vcpu->arch.requests) ||
+	    !umbra_pv_eoi_ready(vcpu))
 		return false;
 	umbra_nmi_pull(vcpu);
 	umbra_backend->inject(vcpu);
@@ -245,6 +246,7 @@ static void publish(struct umbra_vcpu *vcpu)
 	const struct umbra_arch_vcpu *arch = &vcpu->arch;
 	struct kvm_run *run = vcpu->run;
 
+	umbra_pv_eoi_outside(vcpu);
 	run->if_flag = !!(arch->rflags & X86_EFLAGS_IF);
 	run->cr8 = umbra_get_cr8(vcpu);
 	run->apic_base = arch->apic_base;

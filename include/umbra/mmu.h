@@ -66,13 +66,14 @@ void umbra_cache_fail_in(u64 n);
  * @write: the access writes
  * @exec: the access fetches an instruction
  * @present: the hardware found a translation that did not allow the access
+ * @nowait: the guest can do something else while the host brings the page
  * @slot: the slot that holds @gfn; valid while mmu->srcu is held
  * @hva: host virtual address of the frame
  * @seq: notifier sequence at the start of the lookup
  * @page: the frame
  * @level: size to map, when it is known
  *
- * The first five are the caller's and never change afterwards.
+ * The first six are the caller's and never change afterwards.
  */
 struct umbra_fault {
 	gpa_t gpa;
@@ -80,6 +81,7 @@ struct umbra_fault {
 	bool write;
 	bool exec;
 	bool present;
+	bool nowait;
 
 	struct umbra_memslot *slot;
 	unsigned long hva;
@@ -93,6 +95,7 @@ enum umbra_fault_result {
 	UMBRA_FAULT_RETRY = 0,	/* the guest may repeat the access */
 	UMBRA_FAULT_EMULATE,	/* no memory there, or read-only: it is MMIO */
 	UMBRA_FAULT_SLEEP,	/* umbra_mmu_fault() must be called, which may sleep */
+	UMBRA_FAULT_WAIT,	/* with @nowait: the host has begun to read the page */
 };
 
 /**
@@ -351,6 +354,8 @@ static inline unsigned long umbra_ring_pages(u32 size)
 
 /* mmu/guest_mem.c; mmu->srcu held, may sleep; mm is current->mm */
 int umbra_guest_read(struct umbra_mmu *mmu, gpa_t gpa, void *data, size_t len);
+int umbra_guest_peek(struct umbra_mmu *mmu, gpa_t gpa, u8 *byte);
+int umbra_guest_poke(struct umbra_mmu_vcpu *mv, gpa_t gpa, u8 byte);
 int umbra_guest_write(struct umbra_mmu_vcpu *mv, gpa_t gpa, const void *data, size_t len);
 int umbra_guest_update(struct umbra_mmu_vcpu *mv, struct umbra_memslot *slot, gpa_t gpa,
 		       size_t len, int (*update)(void __user *to, void *arg), void *arg);

@@ -68,6 +68,7 @@ struct umbra_pfn {
 #define UMBRA_PFN_WRITE	BIT(0) /* the access is a write */
 #define UMBRA_PFN_PIN	BIT(1) /* a mapping will keep it: pin against reclaim */
 
+bool umbra_pfn_ready(unsigned long hva, bool write);
 int umbra_pfn_populate(struct mm_struct *mm, unsigned long hva, unsigned int count,
 		       bool write);
 void umbra_pfn_get(struct umbra_refs *refs, struct mm_struct *mm,

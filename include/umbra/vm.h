@@ -43,6 +43,7 @@ struct umbra_vcpu_stat {
 	u64 signal_exits;
 	u64 irq_exits;
 	u64 halt_exits;
+	u64 async_pf;
 	u64 request_irq_exits;
 	u64 irq_injections;
 	u64 nmi_injections;

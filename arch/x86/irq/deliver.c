@@ -113,6 +113,7 @@ static int take(struct umbra_vcpu *vcpu)
 	clear_bit(vector & 31, bits_of(lapic, APIC_IRR, vector));
 	__set_bit(vector & 31, bits_of(lapic, APIC_ISR, vector));
 	lapic->isr_top = vector;
+	umbra_pv_eoi_offer(lapic, vector);
 	return vector;
 }
 
@@ -256,6 +257,18 @@ bool umbra_lapic_local(struct umbra_lapic *lapic, unsigned int lvt)
 	return umbra_lapic_accept(lapic, &msg);
 }
 
+/**
+ * umbra_lapic_interrupt() - an interrupt that comes from the kernel itself
+ * @vcpu: the vCPU, which has a local APIC
+ * @vector: its vector; an APIC that is off ignores it
+ */
+void umbra_lapic_interrupt(struct umbra_vcpu *vcpu, u8 vector)
+{
+	const struct umbra_irq_msg msg = { .mode = APIC_DM_FIXED, .vector = vector };
+
+	umbra_lapic_accept(vcpu->arch.lapic, &msg);
+}
+
 /*
  * The IOAPIC wants to know. Userspace's is told of levels only; the one in the kernel
  * has an ear for all of its vectors.
@@ -271,10 +284,34 @@ static void tell_ioapic(struct umbra_lapic *lapic, u8 vector)
 }
 
 /**
+ * umbra_lapic_eoi_matters() - does anybody wait for the end of an interrupt?
+ * @lapic: the APIC
+ * @vector: its vector
+ */
+bool umbra_lapic_eoi_matters(struct umbra_lapic *lapic, u8 vector)
+{
+	return test_bit(vector & 31, bits_of(lapic, APIC_TMR, vector)) ||
+	       (irqchip_of(lapic)->full &&
+		umbra_ioapic_has_vector(irqchip_of(lapic), vector));
+}
+
+/**
  * umbra_lapic_eoi() - the guest wrote EOI
  * @lapic: the APIC, by its own thread
  */
 void umbra_lapic_eoi(struct umbra_lapic *lapic)
+{
+	if (umbra_pv_eoi_settle(lapic))
+		umbra_lapic_end(lapic);
+	else
+		lapic->late_eois++;
+}
+
+/**
+ * umbra_lapic_end() - the highest interrupt in service is over
+ * @lapic: the APIC, by its own thread; umbra_pv_eoi_settle() was asked
+ */
+void umbra_lapic_end(struct umbra_lapic *lapic)
 {
 	int vector = lapic->isr_top;
 

@@ -47,6 +47,9 @@
  * @period: of the timer counter, in ns; 0 when it is stopped
  * @expires: when the counter reaches 0
  * @deadline: MSR_IA32_TSC_DEADLINE
+ * @offered: the guest may end the interrupt in service by the byte at @offer (pveoi.c)
+ * @offer: guest physical address
+ * @late_eois: EOIs that the guest wrote while it was not known what it had ended by @offer
  */
 struct umbra_lapic {
 	struct umbra_vcpu *vcpu;
@@ -60,6 +63,9 @@ struct umbra_lapic {
 	u64 period;
 	ktime_t expires;
 	u64 deadline;
+	bool offered;
+	gpa_t offer;
+	unsigned int late_eois;
 };
 
 static inline u32 lapic_get(const struct umbra_lapic *lapic, unsigned int reg)
@@ -208,7 +214,13 @@ void umbra_lapic_update_ppr(struct umbra_lapic *lapic);
 void umbra_lapic_error(struct umbra_lapic *lapic, u32 error);
 bool umbra_lapic_local(struct umbra_lapic *lapic, unsigned int lvt);
 int umbra_lapic_accept(struct umbra_lapic *lapic, const struct umbra_irq_msg *msg);
+bool umbra_lapic_eoi_matters(struct umbra_lapic *lapic, u8 vector);
 void umbra_lapic_eoi(struct umbra_lapic *lapic);
+void umbra_lapic_end(struct umbra_lapic *lapic);
+
+/* pveoi.c */
+void umbra_pv_eoi_offer(struct umbra_lapic *lapic, u8 vector);
+bool umbra_pv_eoi_settle(struct umbra_lapic *lapic);
 
 /* message.c */
 int umbra_irq_deliver(struct umbra_vm *vm, const struct umbra_lapic *source,
@@ -236,6 +248,7 @@ void umbra_ioapic_destroy(struct umbra_irqchip *irqchip);
 int umbra_ioapic_set(struct umbra_irqchip *irqchip, unsigned int pin, bool level);
 bool umbra_ioapic_mmio(struct umbra_irqchip *irqchip, gpa_t gpa, void *val,
 		       unsigned int len, bool write);
+bool umbra_ioapic_has_vector(const struct umbra_irqchip *irqchip, u8 vector);
 void umbra_ioapic_eoi(struct umbra_irqchip *irqchip, u8 vector);
 void umbra_ioapic_get(struct umbra_irqchip *irqchip, struct kvm_ioapic_state *state);
 void umbra_ioapic_put(struct umbra_irqchip *irqchip, const struct kvm_ioapic_state *state);

@@ -229,6 +229,12 @@ static u32 clear_remote_irr(struct umbra_ioapic *ioapic, u8 vector)
 	return pins;
 }
 
+/* Is it an entry's, so that somebody may wait for its end? */
+bool umbra_ioapic_has_vector(const struct umbra_irqchip *irqchip, u8 vector)
+{
+	return test_bit(vector, irqchip->ioapic->vectors);
+}
+
 /**
  * umbra_ioapic_eoi() - a CPU has ended an interrupt
  * @irqchip: the VM's
@@ -243,7 +249,7 @@ void umbra_ioapic_eoi(struct umbra_irqchip *irqchip, u8 vector)
 	unsigned int pin;
 	u32 pins;
 
-	if (!test_bit(vector, ioapic->vectors))
+	if (!umbra_ioapic_has_vector(irqchip, vector))
 		return;
 	spin_lock_irqsave(&irqchip->pins, flags);
 	pins = clear_remote_irr(ioapic, vector);

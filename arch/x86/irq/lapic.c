@@ -51,6 +51,8 @@ static int lapic_read(struct umbra_lapic *lapic, unsigned int reg, u32 *val)
 	*val = 0;
 	if (!(readable & REG(reg)))
 		return -EINVAL;
+	if (reg == APIC_PROCPRI || (reg & ~0x70U) == APIC_ISR)
+		umbra_pv_eoi_settle(lapic);
 	if (reg == APIC_TMCCT)
 		lapic_set(lapic, APIC_TMCCT, umbra_lapic_timer_count(lapic));
 	else if (reg == APIC_PROCPRI)
@@ -338,6 +340,8 @@ void umbra_lapic_reset(struct umbra_vcpu *vcpu, bool init)
 	memset(lapic->regs, 0, sizeof(lapic->regs));
 	atomic_set(&lapic->errors, 0);
 	lapic->isr_top = -1;
+	lapic->offered = false;
+	lapic->late_eois = 0;
 	if (!init) {
 		set_id(lapic, lapic_x2apic(lapic));
 	} else {

@@ -169,6 +169,10 @@ int umbra_irq_outside(struct umbra_vcpu *vcpu)
 		return report_eoi(vcpu);
 	if (test_bit(UMBRA_REQ_MP, &arch->requests))
 		accept_mp(vcpu);
+	/* Who waits must know what else could wake it. */
+	umbra_pv_eoi_outside(vcpu);
+	if (test_bit(UMBRA_REQ_PAGE_READY, &arch->requests))
+		umbra_async_pf_outside(vcpu);
 	if (arch->mp_state == KVM_MP_STATE_RUNNABLE)
 		return UMBRA_RUN_AGAIN;
 	if (!block(vcpu))

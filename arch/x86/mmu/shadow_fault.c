@@ -10,6 +10,7 @@
  *
  * Locks: mmu->lock is taken inside, but for what the comments say.
  */
+#include "../irqchip.h"
 #include "shadow.h"
 
 /* A table that is written this often between two uses has become something else. */
@@ -88,7 +89,7 @@ int umbra_shadow_page_fault(struct umbra_vcpu *vcpu, u64 gva, u32 error, bool at
 		vcpu->arch.shadow->emulate_gfn = sf.f.gfn;
 		return UMBRA_RUN_SLOW;
 	}
-	r = umbra_mmu_fault(&vcpu->mmu, &sf.f);
+	r = umbra_async_pf_fault(vcpu, &sf.f);
 	return r == UMBRA_FAULT_EMULATE ? UMBRA_RUN_RAISED : r;
 }
 

@@ -13,6 +13,7 @@
 #include <asm/msr-index.h>
 
 #include "svm.h"
+#include "../irqchip.h"
 #include "../shadow.h"
 #include "../walk.h"
 
@@ -275,7 +276,7 @@ static int emulate_access(struct umbra_vcpu *vcpu)
 static int exit_npf_slow(struct umbra_vcpu *vcpu)
 {
 	struct umbra_fault fault = npf_fault(vcpu);
-	int r = umbra_mmu_fault(&vcpu->mmu, &fault);
+	int r = umbra_async_pf_fault(vcpu, &fault);
 
 	return r == UMBRA_FAULT_EMULATE ? emulate_access(vcpu) : r;
 }

@@ -35,6 +35,8 @@ static const struct {
 	[ROW_IO] = { bench_exits, 1, "io", "exit", "OUT served by the process, and back" },
 	[ROW_MMIO] = { bench_exits, 1, "mmio", "exit", "MMIO read served by the process" },
 	[ROW_TIMER] = { bench_timer, 1, "timer", "tick", "tick of the local APIC's timer" },
+	[ROW_TIMER_PV] = { bench_timer_pv, 1, "timer-pv", "tick",
+			   "the same with paravirtual EOI" },
 	[ROW_IPI] = { bench_ipi, 1, "ipi", "IPI", "IPI to a vCPU that sleeps, taken" },
 	[ROW_READ] = { bench_touch_read, 0.35, "read", "4K page", "first read, host has it" },
 	[ROW_WRITE] = { bench_touch_write, 0.35, "write", "4K page", "first write, host has it" },

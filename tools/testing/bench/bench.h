@@ -15,6 +15,7 @@ enum row {
 	ROW_IO,
 	ROW_MMIO,
 	ROW_TIMER,
+	ROW_TIMER_PV,
 	ROW_IPI,
 	ROW_READ,
 	ROW_WRITE,
@@ -51,6 +52,7 @@ void report(enum row row, double value);
 /* Scenarios. Each runs in a process of its own. */
 void bench_exits(void);
 void bench_timer(void);
+void bench_timer_pv(void);
 void bench_ipi(void);
 void bench_touch_read(void);
 void bench_touch_write(void);

@@ -4,6 +4,8 @@
  * IPIs between two vCPUs that sleep until one comes. x2APIC mode, where each access is
  * an MSR.
  */
+#include <asm/kvm_para.h>
+
 #include "apic.h"
 #include "bench.h"
 
@@ -18,6 +20,7 @@ struct talk {
 	u64 started;
 	u64 got[2];	/* interrupts, by vCPU */
 	u64 ticks;
+	u64 pv_eoi;	/* bit 0: the end need not be written */
 };
 
 #define TALK ((volatile struct talk *)TEST_MEM)
@@ -48,6 +51,16 @@ static void on_tick(struct guest_frame *f)
 	apic_write(true, APIC_EOI, 0);
 }
 
+static void on_tick_pv(struct guest_frame *f)
+{
+	bool ended;
+
+	TALK->got[0]++;
+	asm volatile("btrq $0, %0; setc %1" : "+m" (TALK->pv_eoi), "=q" (ended) : : "cc");
+	if (!ended)
+		apic_write(true, APIC_EOI, 0);
+}
+
 static u64 work(void)
 {
 	u64 n = WORK, start = guest_rdtsc();
@@ -56,11 +69,13 @@ static u64 work(void)
 	return guest_rdtsc() - start;
 }
 
-static void guest_ticks(void *arg)
+static void guest_ticks(void *pv_eoi)
 {
 	u64 alone;
 
 	apic_on(true);
+	if (pv_eoi)
+		guest_wrmsr(MSR_KVM_PV_EOI_EN, (u64)pv_eoi | KVM_MSR_ENABLED);
 	alone = work();
 	apic_write(true, APIC_TDCR, TDCR_1);
 	apic_write(true, APIC_LVTT, TIMER_PERIODIC | VECTOR);
@@ -71,16 +86,26 @@ static void guest_ticks(void *arg)
 	TALK->ticks -= alone;
 }
 
-void bench_timer(void)
+static void ticks(enum row row, void (*handler)(struct guest_frame *f), void *pv_eoi)
 {
-	struct vm *vm = talking_vm(on_tick);
+	struct vm *vm = talking_vm(handler);
 	struct vcpu *vcpu = vcpu_create(vm, 0);
 
-	vcpu_start(vcpu, guest_ticks, NULL);
+	vcpu_start(vcpu, guest_ticks, pv_eoi);
 	vcpu_done(vcpu);
 	if (TALK->got[0] < TICKS / 2)
 		die("%lu ticks came", TALK->got[0]);
-	report(ROW_TIMER, (double)TALK->ticks / TALK->got[0]);
+	report(row, (double)TALK->ticks / TALK->got[0]);
+}
+
+void bench_timer(void)
+{
+	ticks(ROW_TIMER, on_tick, NULL);
+}
+
+void bench_timer_pv(void)
+{
+	ticks(ROW_TIMER_PV, on_tick_pv, (void *)&TALK->pv_eoi);
 }
 
 static void guest_pingpong(void *arg)

@@ -210,6 +210,7 @@ struct umbra_x86_vcpu_clock {
 	bool stopped;
 };
 
+struct umbra_async_pf;
 struct umbra_irqchip;
 struct umbra_lapic;
 struct umbra_msr_filter;
@@ -343,6 +344,7 @@ struct umbra_x86_debug {
  * @mce: machine check registers
  * @tsc_offset: guest TSC minus the host's
  * @clock: the paravirtual clock
+ * @async_pf: asynchronous page faults, or NULL without @lapic
  * @debug: how userspace debugs the guest
  */
 struct umbra_arch_vcpu {
@@ -398,11 +400,15 @@ struct umbra_arch_vcpu {
 	u64 msr_platform_info;
 	u64 msr_misc_features;
 	u64 msr_de_cfg;
+	u64 msr_pv_eoi;
+	u64 msr_async_pf_en;
+	u64 msr_async_pf_int;
 	bool enforce_pv;
 	bool was_run;
 	struct umbra_x86_mtrr mtrr;
 	struct umbra_x86_mce mce;
 	struct umbra_x86_vcpu_clock clock;
+	struct umbra_async_pf *async_pf;
 	struct umbra_x86_debug debug;
 };
 
