@@ -71,8 +71,7 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 	case KVM_CAP_X86_ROBUST_SINGLESTEP:
 		return 1;
 	case KVM_CAP_SET_GUEST_DEBUG2:
-		/* No emulated CPU intercepts INT3: it is taken, but was not seen at work. */
-		return UMBRA_GUESTDBG_VALID & ~KVM_GUESTDBG_USE_SW_BP;
+		return UMBRA_GUESTDBG_VALID;
 	case KVM_CAP_SYNC_REGS:
 		return KVM_SYNC_X86_VALID_FIELDS;
 	case KVM_CAP_XSAVE2:

@@ -79,10 +79,14 @@ void umbra_debug_trap(struct umbra_vcpu *vcpu, u64 why)
 		arch->stop |= UMBRA_STOP_DEBUG;
 		return;
 	}
-	arch->dr6 |= why;
-	arch->dr7 &= ~(u64)UMBRA_DR7_GD;
-	umbra_backend->sync_dr(vcpu);
-	umbra_queue_exception(vcpu, VECTOR_DB, false, 0);
+	umbra_queue_payload(vcpu, VECTOR_DB, 0, why);
+}
+
+/* QEMU leaves the registers as they are where it has no breakpoints in them. */
+static bool is_valid(const struct kvm_guest_debug *dbg)
+{
+	return !(dbg->control & ~UMBRA_GUESTDBG_VALID) &&
+	       !(dbg->control & KVM_GUESTDBG_USE_HW_BP && dbg->arch.debugreg[7] >> 32);
 }
 
 /* -EINVAL for flags and bits that do not exist, -EBUSY when an event waits. */
@@ -92,7 +96,7 @@ static long set_guest_debug(struct umbra_vcpu *vcpu, const struct kvm_guest_debu
 	struct umbra_arch_vcpu *arch = &vcpu->arch;
 	struct umbra_x86_debug *debug = &arch->debug;
 
-	if ((dbg->control & ~UMBRA_GUESTDBG_VALID) || dbg->arch.debugreg[7] >> 32)
+	if (!is_valid(dbg))
 		return -EINVAL;
 	if (dbg->control & inject) {
 		if (arch->event.kind != UMBRA_EVENT_NONE)

@@ -138,26 +138,41 @@ static int emul_failed(struct umbra_x86_emul *ctx, int result)
 }
 
 /**
+ * umbra_decode_insn() - take the current instruction apart, into arch.emul
+ * @vcpu: the vCPU
+ * @atomic: do not sleep
+ *
+ * Return: UMBRA_RUN_AGAIN when that is done; UMBRA_RUN_SLOW to be asked again
+ * without @atomic; UMBRA_RUN_RAISED when its bytes could not be fetched in the guest;
+ * UMBRA_RUN_USER; -EFAULT.
+ */
+int umbra_decode_insn(struct umbra_vcpu *vcpu, bool atomic)
+{
+	struct umbra_x86_emul *ctx = emul_begin(vcpu, atomic);
+	int r = umbra_decode(&ctx->e);
+
+	if (r == UMBRA_EMUL_RETRY)
+		return UMBRA_RUN_RAISED;
+	return r ? emul_failed(ctx, r) : UMBRA_RUN_AGAIN;
+}
+
+/**
  * umbra_skip_insn() - go behind the current instruction, by its length
  * @vcpu: the vCPU
  * @atomic: do not sleep
  *
- * Return: UMBRA_RUN_AGAIN when RIP is behind it; UMBRA_RUN_SLOW to be asked again
- * without @atomic; UMBRA_RUN_RAISED when its bytes could not be fetched in the guest;
- * UMBRA_RUN_USER; -EFAULT.
+ * Return: UMBRA_RUN_AGAIN when RIP is behind it; else as umbra_decode_insn().
  */
 int umbra_skip_insn(struct umbra_vcpu *vcpu, bool atomic)
 {
-	struct umbra_x86_emul *ctx = emul_begin(vcpu, atomic);
-	int r = umbra_decode(&ctx->e);
+	const struct umbra_emul *e = &vcpu->arch.emul->e;
+	int r = umbra_decode_insn(vcpu, atomic);
 	u64 rip;
 
-	if (r == UMBRA_EMUL_RETRY)
-		return UMBRA_RUN_RAISED;
 	if (r)
-		return emul_failed(ctx, r);
-	rip = ctx->e.rip + ctx->e.len;
-	umbra_advance(vcpu, ctx->e.mode == UMBRA_EMUL_LONG64 ? rip : (u32)rip);
+		return r;
+	rip = e->rip + e->len;
+	umbra_advance(vcpu, e->mode == UMBRA_EMUL_LONG64 ? rip : (u32)rip);
 	return UMBRA_RUN_AGAIN;
 }
 

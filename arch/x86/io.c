@@ -238,7 +238,8 @@ int umbra_io_complete(struct umbra_vcpu *vcpu)
 	}
 	take_input(vcpu);
 	io->asked = false;
-	return umbra_emulate_again(vcpu);
+	r = umbra_emulate_again(vcpu);
+	return r == UMBRA_RUN_RAISED ? UMBRA_RUN_AGAIN : r;
 }
 
 /**

@@ -377,6 +377,9 @@ long umbra_set_sregs(struct umbra_vcpu *vcpu, const struct kvm_sregs *s)
 	b->set_dt(vcpu, false, &s->gdt);
 	b->set_dt(vcpu, true, &s->idt);
 	irq = find_first_bit((const unsigned long *)s->interrupt_bitmap, 256);
+	/* The bitmap showed one that was interrupted in its delivery, too. */
+	if (arch->event.kind == UMBRA_EVENT_INTERRUPT)
+		arch->event.kind = UMBRA_EVENT_NONE;
 	arch->irq = irq < 256 ? irq : -1;
 	umbra_cpuid_update(vcpu);
 	umbra_emul_forget(vcpu);

@@ -293,6 +293,8 @@ int umbra_arch_vcpu_run(struct umbra_vcpu *vcpu)
 			run->exit_reason = KVM_EXIT_UNKNOWN;
 			vcpu->arch.was_run = true;
 			r = run_loop(vcpu);
+			if (vcpu->arch.event.kind == UMBRA_EVENT_SOFT)
+				vcpu->arch.event.kind = UMBRA_EVENT_NONE;
 		}
 	}
 	publish(vcpu);

@@ -227,6 +227,8 @@ static inline void umbra_clock_changed(struct umbra_vcpu *vcpu)
 /* event.c */
 void umbra_queue_exception(struct umbra_vcpu *vcpu, u8 vector, bool has_error,
 			   u32 error);
+void umbra_queue_payload(struct umbra_vcpu *vcpu, u8 vector, u32 error, u64 payload);
+void umbra_event_payload(struct umbra_vcpu *vcpu);
 void umbra_queue_page_fault(struct umbra_vcpu *vcpu, u64 address, u32 error);
 bool umbra_irq_window(struct umbra_vcpu *vcpu);
 void umbra_get_events(struct umbra_vcpu *vcpu, struct kvm_vcpu_events *ev);
@@ -298,6 +300,7 @@ void umbra_emul_forget(struct umbra_vcpu *vcpu);
 int umbra_emulate_insn(struct umbra_vcpu *vcpu);
 int umbra_emulate_access(struct umbra_vcpu *vcpu, gpa_t gpa, bool write);
 int umbra_emulate_again(struct umbra_vcpu *vcpu);
+int umbra_decode_insn(struct umbra_vcpu *vcpu, bool atomic);
 int umbra_skip_insn(struct umbra_vcpu *vcpu, bool atomic);
 int umbra_report_emulation(struct umbra_vcpu *vcpu, const u8 *insn, unsigned int len);
 int umbra_report_internal(struct umbra_vcpu *vcpu, u32 suberror, unsigned int n,

@@ -300,8 +300,8 @@ static int exit_page_fault(struct umbra_vcpu *vcpu, bool atomic)
 }
 
 /*
- * #DB: to see the end of an IRET, or for userspace, or for the guest. What the hardware
- * changes in DR6, it changes here.
+ * #DB: to see the end of an IRET, or for userspace, or for the guest, for which the
+ * hardware changed DR6.
  */
 static int exit_debug(struct umbra_vcpu *vcpu)
 {
@@ -310,14 +310,12 @@ static int exit_debug(struct umbra_vcpu *vcpu)
 	bool iret = umbra_svm_debug(vcpu) && !(arch->debug.control & KVM_GUESTDBG_SINGLESTEP);
 	bool user = umbra_debug_takes_db(vcpu);
 
-	if (!iret && !user)
-		arch->dr6 = dr6;
 	umbra_svm_sync_dr(vcpu);
 	if (iret)
 		return UMBRA_RUN_AGAIN;
 	if (user)
 		return umbra_debug_exit(vcpu, 1, dr6);
-	umbra_queue_exception(vcpu, 1, false, 0);
+	umbra_queue_payload(vcpu, 1, 0, dr6 ^ UMBRA_DR6_FIXED);
 	return UMBRA_RUN_AGAIN;
 }
 
@@ -330,8 +328,14 @@ static int exit_exception(struct umbra_vcpu *vcpu, u8 vector)
 		return exit_debug(vcpu);
 	case 3:
 		return umbra_debug_exit(vcpu, 3, UMBRA_DR6_FIXED);
+	case 10 ... 13:
+		umbra_queue_exception(vcpu, vector, true, control->exit_info_1);
+		return UMBRA_RUN_AGAIN;
 	case 14:
-		return exit_page_fault(vcpu, true);
+		if (umbra_shadowed(vcpu))
+			return exit_page_fault(vcpu, true);
+		umbra_queue_page_fault(vcpu, control->exit_info_2, control->exit_info_1);
+		return UMBRA_RUN_AGAIN;
 	case 17:
 		umbra_queue_exception(vcpu, 17, true, control->exit_info_1);
 		return UMBRA_RUN_AGAIN;
@@ -460,6 +464,8 @@ int umbra_svm_exit_slow(struct umbra_vcpu *vcpu)
 	case SVM_EXIT_RDPMC:
 		umbra_queue_gp(vcpu);
 		return UMBRA_RUN_AGAIN;
+	case SVM_EXIT_SWINT:
+		return umbra_svm_swint(vcpu);
 	case SVM_EXIT_VMMCALL:
 		return umbra_hypercall(vcpu);
 	case SVM_EXIT_EXCP_BASE + 6:

@@ -8,8 +8,7 @@
  *
  * An exit during delivery leaves the event in EXITINTINFO (15.7.2); it is injected
  * again. A software interrupt, #BP or #OF of the guest's own is not: RIP is still
- * on the instruction, which the guest executes again. #BP and #OF that are injected for
- * userspace push the RIP behind the instruction, too: RIP is put there for the entry.
+ * on the instruction, which the guest executes again.
  */
 #include "svm.h"
 
@@ -55,21 +54,25 @@ static void inject_event(struct umbra_vcpu *vcpu)
 
 	switch (event->kind) {
 	case UMBRA_EVENT_EXCEPTION:
+		umbra_event_payload(vcpu);
+		event->has_error &= !!(vcpu->arch.cr0 & X86_CR0_PE);
 		info = event->vector | SVM_EVTINJ_TYPE_EXEPT |
 		       (event->has_error ? SVM_EVTINJ_VALID_ERR : 0);
 		break;
 	case UMBRA_EVENT_NMI:
 		info = SVM_EVTINJ_TYPE_NMI | 2;
 		break;
+	case UMBRA_EVENT_SOFT:
+		info = event->vector | SVM_EVTINJ_TYPE_SOFT;
+		umbra_svm_soft_inject(vcpu, event->len);
+		break;
 	default:
 		info = event->vector | SVM_EVTINJ_TYPE_INTR;
 		break;
 	}
 	event_inject(vcpu, info, event->has_error ? event->error : 0);
-	if (event->kind == UMBRA_EVENT_EXCEPTION && is_soft(event->vector)) {
-		vcpu->arch.svm->soft = true;
-		vcpu->arch.svm->soft_rip = vcpu->arch.rip++;
-	}
+	if (event->kind == UMBRA_EVENT_EXCEPTION && is_soft(event->vector))
+		umbra_svm_soft_inject(vcpu, 1);
 	event->kind = UMBRA_EVENT_NONE;
 }
 
@@ -121,7 +124,6 @@ void umbra_svm_inject(struct umbra_vcpu *vcpu)
 	struct umbra_arch_vcpu *arch = &vcpu->arch;
 	bool full = false, waits = false, open;
 
-	arch->svm->soft = false;
 	if (arch->event.kind != UMBRA_EVENT_NONE) {
 		inject_event(vcpu);
 		full = true;
@@ -145,12 +147,26 @@ void umbra_svm_inject(struct umbra_vcpu *vcpu)
 }
 
 /**
+ * umbra_svm_injected() - the entry that something was put into is over
+ * @vcpu: the vCPU; interrupts are off
+ */
+void umbra_svm_injected(struct umbra_vcpu *vcpu)
+{
+	struct umbra_svm_vcpu *svm = vcpu->arch.svm;
+
+	svm->injecting = false;
+	svm->vmcb->control.event_inj = 0;
+	if (svm->soft)
+		umbra_svm_soft_injected(vcpu);
+}
+
+/**
  * umbra_svm_recover() - keep the event whose delivery the exit interrupted
  * @vcpu: the vCPU; EXITINTINFO is valid
  */
 void umbra_svm_recover(struct umbra_vcpu *vcpu)
 {
-	const struct umbra_svm_vcpu *svm = vcpu->arch.svm;
+	struct umbra_svm_vcpu *svm = vcpu->arch.svm;
 	const struct vmcb_control_area *control = &svm->vmcb->control;
 	struct umbra_x86_event *event = &vcpu->arch.event;
 	u32 info = control->exit_int_info;
@@ -167,8 +183,6 @@ void umbra_svm_recover(struct umbra_vcpu *vcpu)
 	case SVM_EXITINTINFO_TYPE_EXEPT:
 		if (is_soft(vector) && !svm->soft)
 			break;
-		if (is_soft(vector))
-			vcpu->arch.rip = svm->soft_rip;
 		event->kind = UMBRA_EVENT_EXCEPTION;
 		event->has_error = info & SVM_EXITINTINFO_VALID_ERR;
 		event->error = event->has_error ? control->exit_int_info_err : 0;
@@ -176,6 +190,7 @@ void umbra_svm_recover(struct umbra_vcpu *vcpu)
 	default:
 		break;
 	}
+	svm->soft = false;
 }
 
 /**

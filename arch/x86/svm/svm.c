@@ -403,10 +403,8 @@ static void svm_enter(struct umbra_vcpu *vcpu)
 
 	vmcb->control.clean = VMCB_CLEAN_ALL;
 	vmcb->control.tlb_ctl = TLB_CONTROL_DO_NOTHING;
-	if (unlikely(svm->injecting)) {
-		svm->injecting = false;
-		vmcb->control.event_inj = 0;
-	}
+	if (unlikely(svm->injecting))
+		umbra_svm_injected(vcpu);
 	arch->interrupted = vmcb->control.exit_code == SVM_EXIT_INTR;
 	if (unlikely(vmcb->control.exit_code == SVM_EXIT_EXCP_BASE + 18))
 		host_machine_check();

@@ -45,7 +45,9 @@ static_assert(offsetof(struct umbra_svm_switch, spec_ctrl) == SWITCH_SPEC_CTRL);
  * @asid_gen: generation of its ASID on that CPU; another than the CPU's means that
  *	it has none
  * @injecting: control.event_inj was set for this entry
- * @soft: that was #BP or #OF; @soft_rip: of the instruction that raised it
+ * @soft: that was a software interrupt, see soft.c
+ * @soft_rip, @soft_next: of the instruction that raises it, and behind it
+ * @soft_rf: RFLAGS.RF there
  * @iret: the guest is at the IRET that ends its NMI handler
  * @iret_rip: where that is
  * @step: RFLAGS.TF was set to see the end of that IRET
@@ -61,6 +63,8 @@ struct umbra_svm_vcpu {
 	bool step;
 	u64 iret_rip;
 	u64 soft_rip;
+	u64 soft_next;
+	u64 soft_rf;
 };
 
 /**
@@ -134,10 +138,16 @@ int umbra_svm_exit_slow(struct umbra_vcpu *vcpu);
 
 /* inject.c */
 void umbra_svm_inject(struct umbra_vcpu *vcpu);
+void umbra_svm_injected(struct umbra_vcpu *vcpu);
 void umbra_svm_recover(struct umbra_vcpu *vcpu);
 void umbra_svm_set_nmi_mask(struct umbra_vcpu *vcpu, bool on);
 void umbra_svm_iret(struct umbra_vcpu *vcpu);
 bool umbra_svm_debug(struct umbra_vcpu *vcpu);
 void umbra_svm_irq_window(struct umbra_vcpu *vcpu, bool on);
+
+/* soft.c */
+int umbra_svm_swint(struct umbra_vcpu *vcpu);
+void umbra_svm_soft_inject(struct umbra_vcpu *vcpu, u8 len);
+void umbra_svm_soft_injected(struct umbra_vcpu *vcpu);
 
 #endif

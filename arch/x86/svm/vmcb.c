@@ -288,12 +288,13 @@ void umbra_svm_sync_cr(struct umbra_vcpu *vcpu)
 
 void umbra_svm_sync_dr(struct umbra_vcpu *vcpu)
 {
+	bool bp = vcpu->arch.debug.control & KVM_GUESTDBG_USE_SW_BP;
 	struct vmcb *vmcb = svm_vmcb(vcpu);
 
 	vmcb->save.dr6 = umbra_debug_takes_db(vcpu) ? UMBRA_DR6_FIXED : vcpu->arch.dr6;
 	vmcb->save.dr7 = umbra_debug_dr7(vcpu);
-	vmcb_intercept(vmcb, INTERCEPT_EXCEPTION_OFFSET + 3,
-		       vcpu->arch.debug.control & KVM_GUESTDBG_USE_SW_BP);
+	vmcb_intercept(vmcb, INTERCEPT_EXCEPTION_OFFSET + 3, bp);
+	vmcb_intercept(vmcb, INTERCEPT_INTn, bp);
 	vmcb_dirty(vmcb, VMCB_CLEAN_DR);
 }
 
@@ -365,6 +366,7 @@ void umbra_svm_reset(struct umbra_vcpu *vcpu, bool init)
 	}
 	svm->asid_gen = 0;
 	svm->injecting = false;
+	svm->soft = false;
 	svm->iret = false;
 	svm->step = false;
 	umbra_svm_sync_cr(vcpu);

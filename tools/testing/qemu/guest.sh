@@ -9,7 +9,7 @@
 #	agent.in, .out	its second serial line, on which init takes commands; agent: what it said
 #	mon.in, .out	QEMU's monitor; mon: what it said
 #	pid, log	of QEMU
-#	done, audits, unmapped	what trouble() has done and seen
+#	audits, unmapped, before.KIND	what trouble() has seen, and host_figure() before
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE=$(dirname "$HERE")
@@ -18,6 +18,13 @@ POINT=0
 
 # Whoever is slow here is an emulated CPU on a busy machine.
 PATIENCE=${PATIENCE:-240}
+
+# In each round of work, its seconds, and how often those sleep who count timer ticks.
+ROUND=${ROUND:-1}
+TICKS=${TICKS:-300}
+
+# What every guest's kernel is told. A CPU that stands still on such a machine is no lockup.
+LINUX="console=ttyS0 quiet panic=-1 watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120"
 
 # plan N: how many test points follow
 plan()
@@ -98,6 +105,8 @@ guest_start()
 			-chardev "pipe,id=mon,path=$dir/mon" -mon "chardev=mon,mode=readline"
 	) >"$dir/log" 2>&1 </dev/null &
 	echo $! >"$dir/pid"
+	# No word about its end.
+	disown
 }
 
 # The cgroup of the guest with directory DIR.
@@ -210,7 +219,7 @@ monitor_says()
 machine()
 {
 	guest_start "$@" -m 192 -cpu host -kernel "$(kernel_image 6.1)" -initrd "$HERE/guest.cpio" \
-		-append "console=ttyS0 quiet panic=-1 agent"
+		-append "$LINUX agent"
 }
 
 # powers_off NAME CPUS: it has booted, and ends
@@ -235,10 +244,29 @@ complaints()
 	! says "$1" 'BUG|Oops|Call Trace|panic|WRONG' || fail "the guest complained"
 }
 
-# pages_swapped: out, since the host began
-pages_swapped()
+# host_figure KIND: the number that grows when the host does this to somebody's memory
+host_figure()
 {
-	awk '/^pswpout/ { print $2 }' /proc/vmstat
+	case $1 in
+	reclaim) vmstat pswpout ;;
+	migrate) vmstat pgmigrate_success ;;
+	compact) vmstat compact_isolated ;;
+	split) vmstat thp_split_page ;;
+	collapse) cat /sys/kernel/mm/transparent_hugepage/khugepaged/pages_collapsed ;;
+	# Pages that were one with another when somebody wrote to them.
+	merge) vmstat cow_ksm ;;
+	esac
+}
+
+vmstat()
+{
+	awk -v name="$1" '$1 == name { print $2 }' /proc/vmstat
+}
+
+# host_did NAME KIND: how often, since trouble() began
+host_did()
+{
+	echo $(($(host_figure "$2") - $(cat "$RUN/$1/before.$2")))
 }
 
 # swap_ready: swap space on the host's own disk
@@ -249,20 +277,22 @@ swap_ready()
 }
 
 # trouble NAME KIND...: whatever a host does to memory, done to the guest's without pause,
-# until QEMU ends or trouble_over(). Kinds: reclaim, migrate, compact, split.
+# until QEMU ends or trouble_over(). Kinds: those of host_figure().
 trouble()
 {
-	local dir=$RUN/$1
+	local dir=$RUN/$1 kind
 
 	swap_ready || fail "no swap space"
-	pages_swapped >"$dir/swapped"
+	rm -f "$dir/trouble_ends"
+	for kind in "${@:2}"; do
+		host_figure "$kind" >"$dir/before.$kind"
+	done
 	(
 		cgroup=$(cgroup_of "$dir")
 		shift
 		while [ ! -e "$dir/trouble_ends" ] && ! ended "$(basename "$dir")"; do
 			for kind; do
 				trouble_once "$kind" "$cgroup"
-				echo "$kind" >>"$dir/done"
 				cat /sys/kernel/debug/umbra/*-*/audit >>"$dir/audits"
 				cat /sys/kernel/debug/umbra/*-*/unmapped >>"$dir/unmapped"
 			done
@@ -281,50 +311,87 @@ trouble_once()
 		;;
 	compact) echo 1 >/proc/sys/vm/compact_memory ;;
 	split) echo 1 >/sys/kernel/debug/split_huge_pages ;;
+	collapse)
+		echo 20 >/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs
+		echo 20 >/sys/kernel/mm/transparent_hugepage/khugepaged/alloc_sleep_millisecs
+		;;
+	merge)
+		echo 2000 >/sys/kernel/mm/ksm/pages_to_scan
+		echo 1 >/sys/kernel/mm/ksm/run
+		;;
 	esac
 }
 
-# works_in_trouble NAME KIND...: memcheck works in the guest until the host has done each of
-# these, reclaim among them, and has taken something back, however slow it is
+# works_in_trouble NAME KIND...: all loads work in the guest until the host has done each of
+# these, and has taken something back, however slow it is
 works_in_trouble()
 {
 	local dir=$RUN/$1 name=$1 end=$((SECONDS + PATIENCE))
 
 	trouble "$@"
 	shift
-	until host_has_done "$name" $#; do
-		ask "$name" "memcheck 32 1 2" || fail "the memory checker has found something"
+	until host_has_done "$name" "$@"; do
+		ask "$name" "work $ROUND $TICKS" || fail "the guest has found something"
 		[ $SECONDS -lt $end ] || fail "the host has not done its part in $PATIENCE s"
 	done
-	trouble_over "$name"
+	trouble_over "$name" "$@"
 	complaints "$name"
 }
 
-# host_has_done NAME KINDS: has the host done as many kinds, swapped and taken something back?
+# host_has_done NAME KIND...: has the host done each, and taken something back?
 host_has_done()
 {
-	local dir=$RUN/$1
+	local kind
 
-	[ "$(sort -u "$dir/done" 2>/dev/null | wc -l)" -ge "$2" ] &&
-		[ "$(pages_swapped)" -gt "$(cat "$dir/swapped")" ] &&
-		grep -qs '^[1-9]' "$dir/unmapped"
+	for kind in "${@:2}"; do
+		[ "$(host_did "$1" "$kind")" -gt 0 ] || return
+	done
+	grep -qs '^[1-9]' "$RUN/$1/unmapped"
 }
 
-# trouble_over NAME: ... has ended; a failure when it has done nothing, or an audit has
-# found something
+# trouble_over NAME KIND...: ... has ended; a failure when it has taken nothing, or an audit
+# has found something
 trouble_over()
 {
-	local dir=$RUN/$1
+	local dir=$RUN/$1 kind
 
 	touch "$dir/trouble_ends"
 	while kill -0 "$(cat "$dir/troubler")" 2>/dev/null; do
 		sleep 0.1
 	done
 	echo "# $(grep -c ^violations "$dir/audits") audits, $(sort -n "$dir/unmapped" | tail -n 1) mappings" \
-		"taken back; $(($(pages_swapped) - $(cat "$dir/swapped"))) pages swapped out"
+		"taken back; the host:$(for kind in "${@:2}"; do echo -n " $kind $(host_did "$1" "$kind")"; done)"
 	grep -q '^violations' "$dir/audits" || fail "there was no audit"
 	! grep '^violations [^0]' "$dir/audits" || fail "the audit has found something"
 	grep -q '^[1-9]' "$dir/unmapped" || fail "the host has taken nothing back"
+}
+
+# killed NAME SECONDS: QEMU is, a second from now or within SECONDS more, while the guest works
+# and the host takes its memory; nothing of it may stay in the module.
+killed()
+{
+	local after=$((RANDOM % $2 + 1)).$((RANDOM % 10))
+
+	trouble "$1" migrate reclaim split
+	tell "$1" "work 600 100000"
+	sleep "$after"
+	ended "$1" && fail "QEMU of $1 has ended"
+	echo "# killed after $after s"
+	guest_kill "$1"
+	nothing_stays
+}
+
+# nothing_stays: of any guest, in the module. The process may still be busy with its end.
+nothing_stays()
+{
+	await "an empty module" nothing_counted
+}
+
+nothing_counted()
+{
+	[ "$(cat /sys/module/umbra/refcnt)" = 0 ] &&
+		awk '/^refs_taken/ { refs += $2; next } /^refs_released/ { refs -= $2; next }
+			$2 { bad = 1 } END { exit bad || refs || !NR }' /sys/kernel/debug/umbra/counters
 }
 
 # ended NAME: has QEMU ended?

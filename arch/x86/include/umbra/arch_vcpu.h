@@ -42,20 +42,28 @@ enum umbra_x86_event_kind {
 	UMBRA_EVENT_EXCEPTION,
 	UMBRA_EVENT_INTERRUPT,
 	UMBRA_EVENT_NMI,
+	UMBRA_EVENT_SOFT,	/* INT n at RIP, which executes again when it is dropped */
 };
 
 /**
  * struct umbra_x86_event - one event for the guest
  * @kind: enum umbra_x86_event_kind
  * @vector: vector of an exception or interrupt
+ * @len: bytes of the instruction INT n
  * @has_error: an exception that pushes @error
  * @error: the error code
+ * @pending: an exception that was raised and not yet put into an entry
+ * @has_payload: ... whose effect on CR2 or DR6 is @payload, see umbra_queue_payload()
  */
 struct umbra_x86_event {
 	u8 kind;
 	u8 vector;
+	u8 len;
 	bool has_error;
+	bool pending;
+	bool has_payload;
 	u32 error;
+	u64 payload;
 };
 
 /* One access to guest-physical space that is not memory; at most 8 bytes. */
@@ -426,6 +434,8 @@ struct umbra_arch_vcpu {
  * @x2apic_no_quirk: KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK
  * @quirks_off: KVM_X86_QUIRK_* that userspace does without
  * @user_msr: KVM_MSR_EXIT_REASON_* for which userspace does an MSR
+ * @exception_payload: userspace sees exceptions that were not delivered yet as such
+ * @triple_fault_event: ... and triple faults
  * @no_platform_info: the guest may not read MSR_PLATFORM_INFO
  * @hlt_passes: HLT does not exit; set before the first vCPU
  * @msr_filter: MSRs that are kept from the guest; read under mmu->srcu; or NULL
@@ -442,6 +452,8 @@ struct umbra_arch_vm {
 	bool x2apic_no_quirk;
 	u64 quirks_off;
 	u32 user_msr;
+	bool exception_payload;
+	bool triple_fault_event;
 	bool no_platform_info;
 	bool hlt_passes;
 	struct umbra_msr_filter __rcu *msr_filter;

@@ -6,6 +6,7 @@
  * interrupts can be held back, and that the guest finds its own debug registers and flags
  * as it left them.
  */
+#include "paging.h"
 #include "test.h"
 
 #define DR6 0xffff0ff0UL
@@ -14,6 +15,8 @@
 #define DR7 0x400UL
 #define DR7_GD BIT(13)
 #define VECTOR 0x55
+#define SYSCALL 0x80	/* INT $0x80 */
+#define TRAP_NP 11
 
 FIXTURE(debug) {
 	struct vm *vm;
@@ -84,7 +87,7 @@ static u32 next_exit(struct vcpu *vcpu)
 
 /* What the guest's own handler has seen. */
 struct seen {
-	u64 count, vector, rip, rflags, dr6;
+	u64 count, vector, error, rip, rflags, dr6;
 };
 
 #define SEEN ((__volatile__ struct seen *)TEST_MEM)
@@ -95,6 +98,7 @@ static void on_trap(struct guest_frame *f)
 
 	asm volatile("mov %%dr6, %0" : "=r" (dr6));
 	SEEN->vector = f->vector;
+	SEEN->error = f->error;
 	SEEN->rip = f->rip;
 	SEEN->rflags = f->rflags;
 	SEEN->dr6 = dr6;
@@ -106,6 +110,7 @@ static void guest_calls(void *arg)
 	guest_set_handler(X86_TRAP_DB, on_trap);
 	guest_set_handler(X86_TRAP_BP, on_trap);
 	guest_set_handler(VECTOR, on_trap);
+	guest_set_handler(SYSCALL, on_trap);
 	GUEST_SYNC(1);
 	((void (*)(void))arg)();
 }
@@ -238,14 +243,13 @@ TEST_F(debug, access_to_debug_registers)
 	EXPECT_EQ(0, SEEN->count);
 }
 
-/* Run into the first INT3, which is userspace's. */
-#define AT_INT3(code) do {							\
-	vcpu_start(self->vcpu, guest_calls, code);				\
+/* From now on INT3 is userspace's. */
+#define BREAK_FROM(fn, code) do {						\
+	if (!node_has(UMBRA_CAP_MMU))						\
+		TEST_SKIP("stock KVM does not see INT3 on QEMU's CPU");		\
+	vcpu_start(self->vcpu, fn, code);					\
 	vcpu_sync(self->vcpu, 1);						\
 	ASSERT_EQ(0, set_debug(self->vcpu, SW, NULL));				\
-	if (next_exit(self->vcpu) == KVM_EXIT_IO)				\
-		TEST_SKIP("this CPU does not intercept INT3 (QEMU's does not)"); \
-	ASSERT_EQ(KVM_EXIT_DEBUG, self->vcpu->run->exit_reason);		\
 } while (0)
 
 /* int3; nop; ret: first for userspace, then for the guest. */
@@ -254,8 +258,7 @@ TEST_F(debug, int3)
 	u8 *code = self->mem + PAGE_4K;
 
 	memcpy(code, "\xcc\x90\xc3", 3);
-	AT_INT3(code);
-	EXPECT_EQ((u64)code, self->vcpu->run->debug.arch.pc);
+	BREAK_FROM(guest_calls, code);
 	EXPECT_DEBUG(self->vcpu, X86_TRAP_BP, code, 0);
 	EXPECT_DEBUG(self->vcpu, X86_TRAP_BP, code, 0);
 	EXPECT_EQ(0, SEEN->count);
@@ -264,6 +267,159 @@ TEST_F(debug, int3)
 	EXPECT_EQ(1, SEEN->count);
 	EXPECT_EQ(X86_TRAP_BP, SEEN->vector);
 	EXPECT_EQ((u64)code + 1, SEEN->rip);
+}
+
+/* mov $3, %ecx; 1: nop; dec %ecx; jnz 1b; ret, with the breakpoint in the loop */
+TEST_F(debug, breakpoint_in_code)
+{
+	u8 *code = self->mem + PAGE_4K, *at = code + 5;
+	int i;
+
+	memcpy(code, "\xb9\x03\0\0\0\xcc\xff\xc9\x75\xfb\xc3", 11);
+	BREAK_FROM(guest_calls, code);
+	for (i = 0; i < 3; i++) {
+		EXPECT_DEBUG(self->vcpu, X86_TRAP_BP, at, 0);
+		*at = 0x90;
+		ASSERT_EQ(0, set_debug(self->vcpu, SW | STEP, NULL));
+		EXPECT_DEBUG(self->vcpu, X86_TRAP_DB, at + 1, DR6 | DR6_BS);
+		*at = 0xcc;
+		ASSERT_EQ(0, set_debug(self->vcpu, SW, NULL));
+	}
+	vcpu_done(self->vcpu);
+	EXPECT_EQ(0, SEEN->count);
+}
+
+static void jump(struct vcpu *vcpu, const void *to)
+{
+	struct kvm_regs regs;
+
+	vcpu_get_regs(vcpu, &regs);
+	regs.rip = (u64)to;
+	vcpu_set_regs(vcpu, &regs);
+}
+
+#define EXPECT_SEEN(n, trap, at, flags) do {					\
+	EXPECT_EQ(n, SEEN->count);						\
+	EXPECT_EQ(trap, SEEN->vector);						\
+	EXPECT_EQ((u64)(at), SEEN->rip);					\
+	EXPECT_EQ(flags, SEEN->rflags & (X86_RFLAGS_RF | X86_RFLAGS_TF));	\
+} while (0)
+
+/* int $0x80; int3 (the guest's); int3; int1; int3; ret */
+TEST_F(debug, interrupts_in_code)
+{
+	struct kvm_vcpu_events events;
+	u8 *code = self->mem + PAGE_4K;
+
+	memcpy(code, "\xcd\x80\xcc\xcc\xf1\xcc\xc3", 7);
+	BREAK_FROM(guest_calls, code);
+	EXPECT_DEBUG(self->vcpu, X86_TRAP_BP, code + 2, 0);
+	EXPECT_SEEN(1, SYSCALL, code + 2, 0);
+	ASSERT_EQ(0, ioctl(self->vcpu->fd, KVM_GET_VCPU_EVENTS, &events));
+	EXPECT_EQ(0, events.exception.injected);
+	events.exception.injected = 1;
+	events.exception.nr = X86_TRAP_BP;
+	events.exception.has_error_code = 0;
+	ASSERT_EQ(0, ioctl(self->vcpu->fd, KVM_SET_VCPU_EVENTS, &events));
+	EXPECT_DEBUG(self->vcpu, X86_TRAP_BP, code + 3, 0);
+	EXPECT_SEEN(2, X86_TRAP_BP, code + 3, 0);
+	jump(self->vcpu, code + 4);
+	EXPECT_DEBUG(self->vcpu, X86_TRAP_BP, code + 5, 0);
+	EXPECT_SEEN(3, X86_TRAP_DB, code + 5, 0);
+	jump(self->vcpu, code + 6);
+	vcpu_done(self->vcpu);
+	EXPECT_EQ(3, SEEN->count);
+}
+
+/* mov %rsp, %rdx; mov $STACK, %rsp; int $0x80; mov %rdx, %rsp; ret: nobody has mapped it */
+TEST_F(debug, interrupt_on_an_absent_stack)
+{
+	u8 *code = self->mem + PAGE_4K;
+	u64 stack = (u64)self->mem + 256 * PAGE_4K;
+
+	memcpy(code, "\x48\x89\xe2\x48\xbc", 5);
+	memcpy(code + 5, &stack, 8);
+	memcpy(code + 13, "\xcd\x80\x48\x89\xd4\xc3", 6);
+	BREAK_FROM(guest_calls, code);
+	vcpu_done(self->vcpu);
+	EXPECT_SEEN(1, SYSCALL, code + 15, 0);
+}
+
+static void on_fault(struct guest_frame *f)
+{
+	on_trap(f);
+	if (f->vector == X86_TRAP_PF)
+		SEEN->dr6 = guest_read_cr2();
+	/* Go on behind the INT. */
+	f->rip += 2;
+}
+
+/* The gate is not present: then RIP is that of the INT, and the error code tells its vector. */
+TEST_F(debug, interrupt_without_a_gate)
+{
+	u8 *code = self->mem + PAGE_4K;
+
+	memcpy(code, "\xcd\x81\x90\xc3", 4);
+	vm_set_handler(self->vm, TRAP_NP, on_fault);
+	((u8 *)boot_hva(self->vm, BOOT_IDT))[0x81 * 16 + 5] &= 0x7f;
+	BREAK_FROM(guest_calls, code);
+	vcpu_done(self->vcpu);
+	EXPECT_SEEN(1, TRAP_NP, code, X86_RFLAGS_RF);
+	EXPECT_EQ(0x81 * 8 + 2, SEEN->error);
+}
+
+#define GVA 0x8000000000UL
+#define GATES 0x200UL	/* bytes of the gates of exceptions */
+
+struct __packed dtr {
+	u16 limit;
+	u64 base;
+};
+
+/* With an IDT of which only the gates of exceptions are mapped. */
+static void guest_half_idt(void *arg)
+{
+	struct dtr whole, half = { .limit = 0xfff, .base = GVA + PAGE_4K - GATES };
+
+	guest_set_handler(X86_TRAP_PF, on_fault);
+	asm volatile("sidt %0" : "=m" (whole));
+	asm volatile("rep movsb" : : "S" (whole.base), "D" (half.base), "c" (GATES) : "memory");
+	asm volatile("lidt %0" : : "m" (half));
+	GUEST_SYNC(1);
+	((void (*)(void))arg)();
+	asm volatile("lidt %0" : : "m" (whole));
+}
+
+TEST_F(debug, interrupt_that_faults)
+{
+	u8 *code = self->mem + PAGE_4K;
+
+	memcpy(code, "\xcd\x80\x90\xc3", 4);
+	guest_map(self->vm, GVA, (u64)self->mem + 2 * PAGE_4K, PAGE_4K, PAGE_4K, PTE_P | PTE_W);
+	guest_map(self->vm, GVA + PAGE_4K, 0, PAGE_4K, PAGE_4K, 0);
+	BREAK_FROM(guest_half_idt, code);
+	vcpu_done(self->vcpu);
+	EXPECT_SEEN(1, X86_TRAP_PF, code, X86_RFLAGS_RF);
+	EXPECT_EQ(0, SEEN->error);
+	EXPECT_EQ(GVA + PAGE_4K - GATES + 16 * SYSCALL, SEEN->dr6);
+}
+
+/* int $0x21; int3, and the handler: mov $7, %al; iret */
+TEST_F(debug, real_mode)
+{
+	struct kvm_regs regs;
+
+	if (!node_has(UMBRA_CAP_MMU))
+		TEST_SKIP("stock KVM does not see INT3 on QEMU's CPU");
+	memcpy(boot_hva(self->vm, 0x1000), "\xcd\x21\xcc", 3);
+	memcpy(boot_hva(self->vm, 0x1100), "\xb0\x07\xcf", 3);
+	*(u32 *)boot_hva(self->vm, 4 * 0x21) = 0x1100;
+	vcpu_start_real(self->vcpu, 0x1000, 0x8000);
+	ASSERT_EQ(0, set_debug(self->vcpu, SW, NULL));
+	EXPECT_DEBUG(self->vcpu, X86_TRAP_BP, 0x1002, 0);
+	vcpu_get_regs(self->vcpu, &regs);
+	EXPECT_EQ(7, regs.rax & 0xff);
+	EXPECT_EQ(0x8000, regs.rsp);
 }
 
 /*
@@ -354,15 +510,19 @@ TEST_F(debug, interrupts)
 TEST_F(debug, refusals)
 {
 	const u32 all = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP |
-		KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_BLOCKIRQ;
+		KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |
+		KVM_GUESTDBG_BLOCKIRQ;
 	struct kvm_guest_debug dbg = { .arch.debugreg[7] = BIT(32) };
 
 	EXPECT_EQ(1, node_has(KVM_CAP_X86_ROBUST_SINGLESTEP));
-	EXPECT_EQ(all, node_has(KVM_CAP_SET_GUEST_DEBUG2) & ~KVM_GUESTDBG_USE_SW_BP);
+	EXPECT_EQ(all, node_has(KVM_CAP_SET_GUEST_DEBUG2));
 	if (!node_has(UMBRA_CAP_MMU))
 		TEST_SKIP("stock KVM takes what does not exist");
 	EXPECT_EQ(-EINVAL, set_debug(self->vcpu, KVM_GUESTDBG_ENABLE | 4, NULL));
 	EXPECT_EQ(-EINVAL, set_debug(self->vcpu, HW, &dbg));
+	/* What is in the registers does not matter where nobody uses them. */
+	EXPECT_EQ(0, set_debug(self->vcpu, STEP, &dbg));
+	EXPECT_EQ(0, set_debug(self->vcpu, 0, &dbg));
 	errno = 0;
 	EXPECT_EQ(-1, ioctl(self->vcpu->fd, KVM_SET_GUEST_DEBUG, (void *)1));
 	EXPECT_EQ(EFAULT, errno);

@@ -183,6 +183,7 @@ TEST_F(inject, stack_not_mapped)
 TEST_F(inject, stack_is_gone_and_comes_back)
 {
 	struct kvm_run *run = self->vcpu->run;
+	struct kvm_sregs sregs;
 	u8 *stack = vm_mem(self->vm, 64 * PAGE_4K);
 
 	vm_set_handler(self->vm, VECTOR, on_interrupt);
@@ -194,6 +195,10 @@ TEST_F(inject, stack_is_gone_and_comes_back)
 	EXPECT_EQ(-EFAULT, vcpu_run(self->vcpu));
 	EXPECT_EQ(-EFAULT, vcpu_run(self->vcpu));
 	EXPECT_EQ(0, self->shared[0]);
+	/* It is in the bitmap, and once. */
+	vcpu_get_sregs(self->vcpu, &sregs);
+	EXPECT_EQ(BIT(VECTOR % 64), sregs.interrupt_bitmap[VECTOR / 64]);
+	vcpu_set_sregs(self->vcpu, &sregs);
 	ASSERT_EQ(0, mprotect(stack, PAGE_4K, PROT_READ | PROT_WRITE));
 	ASSERT_EQ(UCALL_NONE, vcpu_next(self->vcpu));
 	ASSERT_EQ(0x42, run->io.port);
