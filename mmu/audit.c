@@ -166,13 +166,13 @@ int umbra_audit(struct umbra_mmu *mmu, struct umbra_audit *out)
 }
 
 /**
- * umbra_audit_after() - check a whole MMU after an operation, if audit=2
+ * umbra_audit_now() - check a whole MMU after an operation
  * @mmu: the MMU; mmu->lock not held; does not sleep
  * @where: the operation
  *
  * Only violations are said. What a fault under way may break is not judged.
  */
-void umbra_audit_after(struct umbra_mmu *mmu, const char *where)
+void umbra_audit_now(struct umbra_mmu *mmu, const char *where)
 {
 	struct umbra_audit out;
 	struct umbra_audit_run run = {
@@ -180,8 +180,6 @@ void umbra_audit_after(struct umbra_mmu *mmu, const char *where)
 		.host = current->mm == mmu->mm,
 	};
 
-	if (likely(umbra_audit_mode < 2))
-		return;
 	one_pass(&run);
 	if (out.violations)
 		pr_err(UMBRA_NAME ": audit: vm %u: %llu violations after %s\n",

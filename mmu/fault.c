@@ -44,7 +44,7 @@ static int locate(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 		return UMBRA_FAULT_EMULATE;
 	}
 	fault->hva = umbra_slot_hva(fault->slot, fault->gfn);
-	fault->page.pfn = UMBRA_PFN_ERR;
+	fault->page = (struct umbra_pfn) { .pfn = UMBRA_PFN_ERR };
 	return UMBRA_FAULT_RETRY;
 }
 
@@ -114,7 +114,7 @@ static int map_exclusive(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
  * umbra_mmu_fault_atomic() - settle a fault without sleeping, if that can be
  * @mv: the vCPU; its own thread calls, with mmu->srcu held and interrupts on.
  *	Preemption may be off.
- * @fault: the caller's five fields are set, the others zero
+ * @fault: the caller's five fields are set
  *
  * Return: UMBRA_FAULT_RETRY when the guest can repeat the access,
  * UMBRA_FAULT_EMULATE when it is MMIO, UMBRA_FAULT_SLEEP when umbra_mmu_fault()

@@ -24,6 +24,7 @@
 #include <linux/cpumask.h>
 #include <linux/percpu.h>
 #include <linux/smp.h>
+#include <trace/events/ipi.h>
 #include <umbra/mmu.h>
 
 static DEFINE_PER_CPU(cpumask_var_t, kick_mask);
@@ -70,6 +71,18 @@ void umbra_mmu_flush(struct umbra_mmu *mmu)
 	/* Orders tlb_gen before the modes; see the drawing above. */
 	smp_mb__after_atomic();
 	kick_and_wait(mmu);
+}
+
+/**
+ * umbra_vcpu_expel() - have a vCPU leave the guest, if it is there
+ * @mv: the vCPU; a full barrier is behind what it shall see then
+ *
+ * From any context. One that is on its way in does not go there (umbra_vcpu_kicked()).
+ */
+void umbra_vcpu_expel(struct umbra_mmu_vcpu *mv)
+{
+	if (cmpxchg(&mv->mode, UMBRA_IN_GUEST, UMBRA_EXITING_GUEST) == UMBRA_IN_GUEST)
+		smp_send_reschedule(READ_ONCE(mv->cpu));
 }
 
 void umbra_flush_exit(void)

@@ -3,7 +3,8 @@
  * The vCPU: its descriptor, the pages that userspace maps, and KVM_RUN.
  *
  * Invariants
- * - vcpu->mutex is held for the whole of each ioctl: one thread at a time.
+ * - vcpu->mutex is held for the whole of each ioctl but those of umbra_arch_vcpu_async():
+ *   one thread at a time.
  * - A vCPU stays in vm->vcpus, and in the MMU's list, until its VM goes; closing
  *   its descriptor only gives back the reference on the VM.
  * - vcpu->run is shared with userspace, which may write to it at any time: what is
@@ -157,6 +158,8 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (unlikely(vcpu->vm->mmu.mm != current->mm))
 		return -EIO;
+	if (umbra_arch_vcpu_async(cmd))
+		return umbra_arch_vcpu_ioctl(vcpu, cmd, arg);
 	if (mutex_lock_killable(&vcpu->mutex))
 		return -EINTR;
 	ret = vcpu_ioctl_locked(vcpu, cmd, arg);

@@ -2,7 +2,7 @@
 /*
  * POWER's entry points: what virt/ and mmu/ call, handed to the files that know.
  *
- * Locks: vcpu->mutex is held in every call for a vCPU.
+ * Locks: vcpu->mutex is held in every call for a vCPU but that with KVM_INTERRUPT.
  */
 #include <umbra/arch.h>
 #include <umbra/compat.h>
@@ -68,6 +68,8 @@ int umbra_arch_check_extension(struct umbra_vm *vm, long ext)
 	case KVM_CAP_PPC_PAPR:
 	case KVM_CAP_PPC_SEGSTATE:
 	case KVM_CAP_ONE_REG:
+	case KVM_CAP_PPC_UNSET_IRQ:
+	case KVM_CAP_PPC_IRQ_LEVEL:
 		return p9_available();
 	default:
 		return 0;
@@ -94,9 +96,11 @@ long umbra_arch_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, unsigned l
 	void __user *argp = (void __user *)arg;
 	long ret = hpt_inject_ioctl(vcpu, cmd, argp);
 
-	if (ret == -ENOTTY && vcpu->arch.guest)
-		ret = power_regs_ioctl(vcpu, cmd, argp);
-	return ret;
+	if (ret != -ENOTTY || !vcpu->arch.guest)
+		return ret;
+	if (cmd == KVM_INTERRUPT)
+		return power_external_ioctl(vcpu, argp);
+	return power_regs_ioctl(vcpu, cmd, argp);
 }
 
 int umbra_arch_vm_init(struct umbra_vm *vm)

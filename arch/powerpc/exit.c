@@ -15,8 +15,15 @@
 /* Where interrupts are that leave translation on. */
 #define AIL_OFFSET 0xc000000000004000ULL
 
-/* Give the guest an interrupt, as the hardware would (Power ISA 2.06 book III-S, 6.4.3). */
-static void interrupt(struct p9_guest *guest, u64 vector, u64 cause)
+/**
+ * power_interrupt() - give the guest an interrupt, as the hardware would
+ * @guest: the vCPU's registers
+ * @vector: BOOK3S_INTERRUPT_*
+ * @cause: for SRR1
+ *
+ * Power ISA 2.06 book III-S, 6.4.3.
+ */
+void power_interrupt(struct p9_guest *guest, u64 vector, u64 cause)
 {
 	struct kvm_vcpu_arch_shared *s = guest->shared;
 
@@ -39,7 +46,7 @@ static void data_storage(struct p9_guest *guest, u64 cause, bool store)
 {
 	guest->shared->dar = guest->dar;
 	guest->shared->dsisr = cause | (store ? DSISR_ISSTORE : 0);
-	interrupt(guest, BOOK3S_INTERRUPT_DATA_STORAGE, 0);
+	power_interrupt(guest, BOOK3S_INTERRUPT_DATA_STORAGE, 0);
 }
 
 static int settle(struct umbra_vcpu *vcpu, const struct hpt_access *access)
@@ -54,7 +61,7 @@ static int settle(struct umbra_vcpu *vcpu, const struct hpt_access *access)
 		return 1;
 	case HPT_REFLECT:
 		if (access->fetch)
-			interrupt(guest, BOOK3S_INTERRUPT_INST_STORAGE, cause);
+			power_interrupt(guest, BOOK3S_INTERRUPT_INST_STORAGE, cause);
 		else
 			data_storage(guest, cause, access->store);
 		return 1;
@@ -62,7 +69,7 @@ static int settle(struct umbra_vcpu *vcpu, const struct hpt_access *access)
 		if (!access->fetch)
 			return power_mmio(vcpu, gpa);
 		/* Nothing can be fetched from where no memory is. */
-		interrupt(guest, BOOK3S_INTERRUPT_INST_STORAGE, SRR1_ISI_N_G_OR_CIP);
+		power_interrupt(guest, BOOK3S_INTERRUPT_INST_STORAGE, SRR1_ISI_N_G_OR_CIP);
 		return 1;
 	default:
 		return ret;
@@ -103,8 +110,8 @@ static int handle_hisi(struct umbra_vcpu *vcpu)
 	};
 
 	if (!access.missing) {
-		interrupt(guest, BOOK3S_INTERRUPT_INST_STORAGE,
-			  msr & (SRR1_ISI_N_G_OR_CIP | SRR1_ISI_PROT));
+		power_interrupt(guest, BOOK3S_INTERRUPT_INST_STORAGE,
+				msr & (SRR1_ISI_N_G_OR_CIP | SRR1_ISI_PROT));
 		return 1;
 	}
 	/* HSRR1 has the cause where MSR has nothing. */
@@ -121,7 +128,7 @@ static int handle_hypercall(struct umbra_vcpu *vcpu)
 	int i;
 
 	if (guest->shared->msr & MSR_PR) {
-		interrupt(guest, BOOK3S_INTERRUPT_SYSCALL, 0);
+		power_interrupt(guest, BOOK3S_INTERRUPT_SYSCALL, 0);
 		return 1;
 	}
 	if (hpt_hcall(vcpu, gpr))
@@ -190,14 +197,14 @@ int power_handle_exit(struct umbra_vcpu *vcpu, int trap)
 	case BOOK3S_INTERRUPT_SYSCALL:
 		return handle_hypercall(vcpu);
 	case BOOK3S_INTERRUPT_MACHINE_CHECK:
-		interrupt(guest, BOOK3S_INTERRUPT_MACHINE_CHECK, 0);
+		power_interrupt(guest, BOOK3S_INTERRUPT_MACHINE_CHECK, 0);
 		return 1;
 	case BOOK3S_INTERRUPT_PROGRAM:
-		interrupt(guest, BOOK3S_INTERRUPT_PROGRAM, guest->shared->msr & 0x1f0000);
+		power_interrupt(guest, BOOK3S_INTERRUPT_PROGRAM, guest->shared->msr & 0x1f0000);
 		return 1;
 	case BOOK3S_INTERRUPT_H_EMUL_ASSIST:
 	case BOOK3S_INTERRUPT_H_FAC_UNAVAIL:
-		interrupt(guest, BOOK3S_INTERRUPT_PROGRAM, SRR1_PROGILL);
+		power_interrupt(guest, BOOK3S_INTERRUPT_PROGRAM, SRR1_PROGILL);
 		return 1;
 	default:
 		vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;

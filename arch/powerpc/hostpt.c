@@ -29,12 +29,14 @@ static int level_of(unsigned int shift)
 	return shift >= PMD_SHIFT ? UMBRA_LEVEL_2M : UMBRA_LEVEL_4K;
 }
 
-static int scan_one(struct mm_struct *mm, unsigned long hva, struct umbra_host_page *page)
+static __always_inline int scan_one(struct mm_struct *mm, unsigned long hva,
+				    struct umbra_host_page *page)
 {
 	unsigned int shift = 0;
 	pte_t *ptep = __find_linux_pte(mm->pgd, hva, NULL, &shift);
 	pte_t pte;
 
+	page->present = false;
 	if (!ptep)
 		return 0;
 	pte = READ_ONCE(*ptep);
@@ -48,22 +50,26 @@ static int scan_one(struct mm_struct *mm, unsigned long hva, struct umbra_host_p
 	return level_of(shift);
 }
 
+/* Apart, for the sake of those who ask for one page, as nearly all do. */
+static noinline void scan_rest(struct mm_struct *mm, unsigned long hva,
+			       struct umbra_host_page *page, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 1; i < count; i++)
+		scan_one(mm, hva + ((unsigned long)i << PAGE_SHIFT), &page[i]);
+}
+
 int umbra_hostpt_scan(struct mm_struct *mm, unsigned long hva,
 		      struct umbra_host_page *page, unsigned int count)
 {
 	unsigned long flags;
-	unsigned int i;
-	int level = 0;
+	int level;
 
 	local_irq_save(flags);
-	for (i = 0; i < count; i++) {
-		int found;
-
-		page[i].present = false;
-		found = scan_one(mm, hva + ((unsigned long)i << PAGE_SHIFT), &page[i]);
-		if (!i)
-			level = found;
-	}
+	level = scan_one(mm, hva, page);
+	if (unlikely(count > 1))
+		scan_rest(mm, hva, page, count);
 	local_irq_restore(flags);
 	return level;
 }

@@ -3,10 +3,10 @@
  * vCPUs that wait: H_CEDE, H_PROD and H_CONFER (PAPR 14.11.3).
  *
  * A vCPU that ceded has MSR[EE] set. It sleeps until its decrementer has run out, another
- * one prods it, or a signal ends KVM_RUN; then it is still ceded, and the next KVM_RUN goes
- * on waiting. A prod that comes before is remembered.
+ * one prods it, userspace gives it an interrupt, or a signal ends KVM_RUN; then it is still
+ * ceded, and the next KVM_RUN goes on waiting. A prod that comes before is remembered.
  *
- * Locks: vcpu->mutex for all but @prodded, which any vCPU's thread sets.
+ * Locks: vcpu->mutex for all but @prodded and @external, which any thread sets.
  */
 #include <linux/hrtimer.h>
 #include <linux/wait.h>
@@ -16,6 +16,11 @@
 
 #include "hpt/hpt.h"
 #include "p9.h"
+
+static bool is_awake(const struct umbra_arch_vcpu *arch)
+{
+	return READ_ONCE(arch->prodded) || READ_ONCE(arch->external);
+}
 
 static long h_cede(struct umbra_vcpu *vcpu)
 {
@@ -65,8 +70,8 @@ bool power_idle_hcall(struct umbra_vcpu *vcpu, u64 nr, u64 arg, long *ret)
 }
 
 /**
- * power_wait() - sleep while the vCPU has ceded
- * @vcpu: the vCPU; mmu->srcu not held
+ * power_wait() - sleep as the vCPU has ceded
+ * @vcpu: the vCPU, which has; mmu->srcu not held
  *
  * Return: 0 when it may run; -EINTR for a signal.
  */
@@ -76,10 +81,8 @@ int power_wait(struct umbra_vcpu *vcpu)
 	s64 ticks = p9_dec_left(arch->guest);
 	long ret = 0;
 
-	if (!arch->ceded)
-		return 0;
 	if (ticks > 0)
-		ret = wait_event_interruptible_hrtimeout(arch->wait, READ_ONCE(arch->prodded),
+		ret = wait_event_interruptible_hrtimeout(arch->wait, is_awake(arch),
 							 ns_to_ktime(tb_to_ns(ticks)));
 	if (ret == -ERESTARTSYS)
 		return -EINTR;

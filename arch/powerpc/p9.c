@@ -188,11 +188,14 @@ static int run_guest(struct umbra_vcpu *vcpu)
 {
 	struct p9_guest *guest = vcpu->arch.guest;
 	struct kvm_vcpu *kv = guest->kernel;
-	u64 tb = mftb(), limit = timer_get_next_tb();
+	u64 tb = mftb(), limit = timer_get_next_tb(), lpcr;
 	int trap;
 
 	if (tb >= limit)
 		return BOOK3S_INTERRUPT_HV_DECREMENTER;
+	lpcr = vcpu->vm->arch.partition->lpcr | kv->arch.vcore->lpcr;
+	if (unlikely(READ_ONCE(vcpu->arch.external)))
+		lpcr |= power_external_deliver(vcpu);
 	kv->cpu = smp_processor_id();
 	kv->arch.thread_cpu = kv->cpu;
 	kv->arch.vcore->pcpu = kv->cpu;
@@ -205,8 +208,7 @@ static int run_guest(struct umbra_vcpu *vcpu)
 	guest_timing_enter_irqoff();
 	guest_state_enter_irqoff();
 	this_cpu_disable_ftrace();
-	trap = kvmhv_vcpu_entry_p9(kv, limit, vcpu->vm->arch.partition->lpcr |
-				   kv->arch.vcore->lpcr, &tb);
+	trap = kvmhv_vcpu_entry_p9(kv, limit, lpcr, &tb);
 	this_cpu_enable_ftrace();
 	guest_state_exit_irqoff();
 	take_later(trap);

@@ -56,6 +56,10 @@ void p9_slb_set(struct p9_guest *guest, unsigned int entry, u64 slbe, u64 slbv);
 /* p9_onereg.c */
 long p9_one_reg(struct p9_guest *guest, const struct kvm_one_reg *reg, bool write);
 
+/* external.c */
+long power_external_ioctl(struct umbra_vcpu *vcpu, const struct kvm_interrupt __user *user);
+u64 power_external_deliver(struct umbra_vcpu *vcpu);
+
 /* idle.c */
 bool power_idle_hcall(struct umbra_vcpu *vcpu, u64 nr, u64 arg, long *ret);
 int power_wait(struct umbra_vcpu *vcpu);
@@ -67,6 +71,7 @@ long power_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, void __user *argp);
 long power_regs_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd, void __user *argp);
 
 /* exit.c */
+void power_interrupt(struct p9_guest *guest, u64 vector, u64 cause);
 int power_handle_exit(struct umbra_vcpu *vcpu, int trap);
 void power_complete(struct umbra_vcpu *vcpu);
 

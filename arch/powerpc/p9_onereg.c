@@ -76,6 +76,8 @@ static void *place(struct p9_guest *guest, u64 id)
 		return &kv->arch.vcore->lpcr;
 	case KVM_REG_PPC_DEC_EXPIRY:
 		return &kv->arch.dec_expires;
+	case KVM_REG_PPC_ARCH_COMPAT:
+		return &kv->arch.vcore->arch_compat;
 	case KVM_REG_PPC_VRSAVE:
 		return &kv->arch.vrsave;
 	case KVM_REG_PPC_VSCR:
@@ -112,6 +114,45 @@ static long get(struct p9_guest *guest, const struct kvm_one_reg *reg)
 	return copy_to_user(user, from, size_of(reg->id)) ? -EFAULT : 0;
 }
 
+/* PCR has a bit for each level of the architecture but the newest. This one is not set. */
+#define PCR_NEWEST (PCR_ARCH_300 << 1)
+
+/*
+ * The bit of PCR that takes away what came after a level, which is named by its logical
+ * PVR; 0 for one that there is not, or that is above the host's.
+ */
+static unsigned long pcr_bit(u32 pvr)
+{
+	switch (pvr) {
+	case PVR_ARCH_205:
+		return PCR_ARCH_205;
+	case PVR_ARCH_206:
+	case PVR_ARCH_206p:
+		return PCR_ARCH_206;
+	case PVR_ARCH_207:
+		return PCR_ARCH_207;
+	case PVR_ARCH_300:
+		return PCR_ARCH_300;
+	case PVR_ARCH_31:
+		return cpu_has_feature(CPU_FTR_ARCH_31) ? PCR_NEWEST : 0;
+	default:
+		return 0;
+	}
+}
+
+/* The bits from that level's on to the one below the host's, and those that are reserved. */
+static long set_compat(struct kvmppc_vcore *vc, u32 pvr)
+{
+	unsigned long host = cpu_has_feature(CPU_FTR_ARCH_31) ? PCR_NEWEST : PCR_ARCH_300;
+	unsigned long level = pvr ? pcr_bit(pvr) : host;
+
+	if (!level)
+		return -EINVAL;
+	vc->arch_compat = pvr;
+	vc->pcr = (host - level) | PCR_MASK;
+	return 0;
+}
+
 static long set(struct p9_guest *guest, const struct kvm_one_reg *reg)
 {
 	void *to = place(guest, reg->id);
@@ -129,6 +170,8 @@ static long set(struct p9_guest *guest, const struct kvm_one_reg *reg)
 	case KVM_REG_PPC_LPCR_64:
 		*(unsigned long *)to = value[0] & LPCR_GUEST;
 		return 0;
+	case KVM_REG_PPC_ARCH_COMPAT:
+		return set_compat(guest->kernel->arch.vcore, *(u32 *)value);
 	case KVM_REG_PPC_PSSCR:
 		value[0] &= PSSCR_GUEST_VIS;
 		break;
@@ -150,7 +193,8 @@ static long set(struct p9_guest *guest, const struct kvm_one_reg *reg)
  * @reg: which, and where from or to
  * @write: set it
  *
- * Return: 0; -EINVAL for a register that there is not; -EFAULT.
+ * Return: 0; -EINVAL for a register that there is not, and for a level of the architecture
+ * that this CPU has not; -EFAULT.
  */
 long p9_one_reg(struct p9_guest *guest, const struct kvm_one_reg *reg, bool write)
 {

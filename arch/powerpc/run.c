@@ -45,13 +45,14 @@ int umbra_arch_vcpu_run(struct umbra_vcpu *vcpu)
 
 		if (signal_pending(current))
 			return interrupted(vcpu);
-		cond_resched();
+		if (need_resched())
+			cond_resched();
 		/* A new table, or one that was emptied, lacks them. */
-		ret = vrma_setup(vcpu);
+		ret = READ_ONCE(vcpu->vm->mmu.arch.vrma) ? 0 : vrma_setup(vcpu);
 		if (ret)
 			return ret;
 		umbra_vcpu_srcu_unlock(vcpu);
-		trap = power_wait(vcpu) ? 0 : p9_enter(vcpu);
+		trap = vcpu->arch.ceded && power_wait(vcpu) ? 0 : p9_enter(vcpu);
 		umbra_vcpu_srcu_lock(vcpu);
 		ret = power_handle_exit(vcpu, trap);
 	} while (ret > 0);

@@ -60,7 +60,7 @@ long umbra_arch_vm_ioctl(struct umbra_vm *vm, unsigned int cmd, unsigned long ar
  */
 long umbra_arch_enable_cap(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
 
-/* vcpu->mutex held, the slots' SRCU not. */
+/* vcpu->mutex held unless umbra_arch_vcpu_async() says so, the slots' SRCU not. */
 long umbra_arch_vcpu_ioctl(struct umbra_vcpu *vcpu, unsigned int cmd,
 			   unsigned long arg);
 

@@ -325,6 +325,7 @@ bool umbra_fault_stale(struct umbra_mmu *mmu, const struct umbra_fault *fault);
 int umbra_flush_init(void);
 void umbra_flush_exit(void);
 void umbra_mmu_flush(struct umbra_mmu *mmu);
+void umbra_vcpu_expel(struct umbra_mmu_vcpu *mv);
 
 /* mmu/slots.c */
 void umbra_mmu_change_slot(struct umbra_mmu *mmu, struct umbra_memslots *set,
@@ -367,7 +368,7 @@ int umbra_mmu_hook(struct umbra_mmu *mmu, const struct umbra_test_hook *hook);
 
 /* mmu/audit.c */
 int umbra_audit(struct umbra_mmu *mmu, struct umbra_audit *out);
-void umbra_audit_after(struct umbra_mmu *mmu, const char *where);
+void umbra_audit_now(struct umbra_mmu *mmu, const char *where);
 void umbra_audit_violation(struct umbra_audit_run *run, gfn_t gfn, int level,
 			   u64 spte, const char *fmt, ...) __printf(5, 6);
 void umbra_audit_racy(struct umbra_audit_run *run, gfn_t gfn, int level, u64 spte,
@@ -375,6 +376,13 @@ void umbra_audit_racy(struct umbra_audit_run *run, gfn_t gfn, int level, u64 spt
 
 /* Module parameter audit=: never, on request, after every operation as well. */
 extern int umbra_audit_mode;
+
+/* As umbra_audit_now(), if audit=2. */
+static inline void umbra_audit_after(struct umbra_mmu *mmu, const char *where)
+{
+	if (unlikely(umbra_audit_mode >= 2))
+		umbra_audit_now(mmu, where);
+}
 
 /**
  * umbra_mmu_slots() - the published slots

@@ -67,23 +67,25 @@ unsigned long *hpt_word_of(struct umbra_mmu *mmu, const struct hpte *h, u64 gues
  * hpt_hw_r() - second doubleword of a valid HPTE
  * @guest_r: as the guest gave it
  * @shift: log2 of the page's size
- * @pfn: host frame behind the first byte of the guest's frame (@shift <= PAGE_SHIFT), or
- *	of the page (@shift > PAGE_SHIFT)
- * @writable: the host allows writes
+ * @host_page: what is behind the first byte of the guest's frame (@shift <= PAGE_SHIFT), or
+ *	of the page (@shift > PAGE_SHIFT); not @present: IO memory
+ * @writable: the host allows writes, and the slot
  *
  * R and C begin clear, so that they tell of this mapping. Ordinary memory is never mapped
- * without being cached, whatever the guest says, since the host has it mapped so.
+ * without being cached, whatever the guest says, since the host has it mapped so; and
+ * nothing else is mapped cached, which is the caller's to see to: hpte_is_memory() lives by it.
  */
-u64 hpt_hw_r(u64 guest_r, unsigned int shift, u64 pfn, bool writable)
+u64 hpt_hw_r(u64 guest_r, unsigned int shift, const struct umbra_host_page *host_page,
+	     bool writable)
 {
 	u64 page = ~((1UL << shift) - 1);
-	u64 host = pfn << PAGE_SHIFT;
+	u64 host = host_page->pfn << PAGE_SHIFT;
 	u64 r = guest_r & ~(HPTE_R_PINNED | HPTE_R_R | HPTE_R_C);
 
 	if (shift < PAGE_SHIFT)
 		host |= hpte_gpa(guest_r, shift) & ~PAGE_MASK;
 	r = (r & ~(HPTE_R_RPN & page)) | (host & page);
-	if (pfn_valid(pfn))
+	if (host_page->present)
 		r = (r & ~(HPTE_R_W | HPTE_R_I | HPTE_R_G)) | HPTE_R_M;
 	return writable ? r : hpte_make_readonly(r);
 }
@@ -99,41 +101,18 @@ static bool is_one_huge_page(u64 pfn, unsigned int shift)
 }
 
 /**
- * hpt_host_serves() - does the host have memory for a whole guest page, as it is?
- * @mmu: the MMU; mmu->lock held and umbra_notifier_covers() asked
- * @hva: of the guest page's first byte, or of the host page around it
- * @shift: log2 of the guest page's size
- * @page: filled in
- *
- * A guest page larger than the host's pages must lie within one mapping of the host's, or
- * one huge page, so that whatever the host does to it is done to all of it.
+ * hpt_host_is_as_large() - is what the host has at an address one piece that is as large?
+ * @page: its first base page, from umbra_hostpt_scan()
+ * @level: what that returned
+ * @shift: log2 of a guest page's size, larger than the host's pages
  */
-bool hpt_host_serves(struct umbra_mmu *mmu, unsigned long hva, unsigned int shift,
-		     struct umbra_host_page *page)
+bool hpt_host_is_as_large(const struct umbra_host_page *page, int level, unsigned int shift)
 {
-	int level = umbra_hostpt_scan(mmu->mm, hva & PAGE_MASK, page, 1);
-	unsigned int host_shift;
+	unsigned int host_shift = level == UMBRA_LEVEL_1G ? PUD_SHIFT :
+				  level == UMBRA_LEVEL_2M ? PMD_SHIFT : PAGE_SHIFT;
 
-	if (!level || !page->present)
-		return false;
-	host_shift = level == UMBRA_LEVEL_1G ? PUD_SHIFT :
-		     level == UMBRA_LEVEL_2M ? PMD_SHIFT : PAGE_SHIFT;
-	if (shift <= PAGE_SHIFT)
-		return true;
 	return (host_shift >= shift || is_one_huge_page(page->pfn, shift)) &&
 	       IS_ALIGNED(page->pfn << PAGE_SHIFT, 1UL << shift);
-}
-
-/**
- * hpt_link() - an HPTE becomes valid
- * @mmu: the MMU
- * @index: of the HPTE, which is in no ring
- * @word: of its gfn
- */
-void hpt_link(struct umbra_mmu *mmu, unsigned long index, unsigned long *word)
-{
-	umbra_revmap_add(mmu->arch.hpt.rev, word, index);
-	atomic64_inc(&mmu->stat.pages[0]);
 }
 
 /* Every gfn of a page was written; those behind the first have words of their own. */
@@ -164,7 +143,7 @@ void hpt_collect(struct umbra_mmu *mmu, const struct hpte *h, u64 rc, unsigned l
 		*word |= UMBRA_REVMAP_R;
 	if (rc & HPTE_R_C)
 		note_changed(word, hpte_shift(h->v, h->r));
-	if (!pfn_valid(pfn))
+	if (!hpte_is_memory(h->r))
 		return;
 	if (rc & HPTE_R_C)
 		umbra_pfn_set_dirty(pfn);
@@ -173,30 +152,45 @@ void hpt_collect(struct umbra_mmu *mmu, const struct hpte *h, u64 rc, unsigned l
 }
 
 /**
+ * hpt_settle() - what an HPTE was, now that the hardware has forgotten it
+ * @mmu: the MMU
+ * @index: of the HPTE, which has left its ring and is not counted any more
+ * @h: as it ended, with R and C
+ * @word: of its gfn
+ *
+ * What the hardware noted is told to the guest's view, to the word and to the host, and
+ * the page is given back if it was pinned.
+ */
+void hpt_settle(struct umbra_mmu *mmu, unsigned long index, const struct hpte *h,
+		unsigned long *word)
+{
+	struct umbra_rev *rev = &mmu->arch.hpt.rev[index];
+	u64 rc = h->r & (HPTE_R_R | HPTE_R_C);
+
+	hpt_note_rc(&mmu->arch.hpt, index, rc);
+	if (rc)
+		hpt_collect(mmu, h, rc, word);
+	if (rev->guest_r & HPTE_R_PINNED) {
+		rev->guest_r &= ~HPTE_R_PINNED;
+		umbra_pfn_unmapped(&mmu->refs, (h->r & HPTE_R_RPN_3_0) >> PAGE_SHIFT);
+	}
+	if (trace_umbra_zap_enabled())
+		trace_umbra_zap(mmu->id,
+				hpte_gpa(rev->guest_r, hpte_shift(h->v, h->r)) >> PAGE_SHIFT,
+				1, h->r);
+}
+
+/**
  * hpt_unlink() - an HPTE is not valid any more
  * @mmu: the MMU
  * @index: of the HPTE, which hpt_invalidate() was called for
  * @h: as it ended, with R and C
  * @word: of its gfn, whose ring it leaves
- *
- * What the hardware noted is told to the guest's view, to the word and to the host, and
- * the page is given back if it was pinned.
  */
 void hpt_unlink(struct umbra_mmu *mmu, unsigned long index, const struct hpte *h,
 		unsigned long *word)
 {
-	struct umbra_rev *rev = &mmu->arch.hpt.rev[index];
-	u64 pfn = (h->r & HPTE_R_RPN_3_0) >> PAGE_SHIFT;
-	u64 rc = h->r & (HPTE_R_R | HPTE_R_C);
-
 	umbra_revmap_remove(mmu->arch.hpt.rev, word, index);
 	atomic64_dec(&mmu->stat.pages[0]);
-	hpt_note_rc(&mmu->arch.hpt, index, rc);
-	hpt_collect(mmu, h, rc, word);
-	if (rev->guest_r & HPTE_R_PINNED) {
-		rev->guest_r &= ~HPTE_R_PINNED;
-		umbra_pfn_unmapped(&mmu->refs, pfn);
-	}
-	trace_umbra_zap(mmu->id, hpte_gpa(rev->guest_r, hpte_shift(h->v, h->r)) >> PAGE_SHIFT,
-			1, h->r);
+	hpt_settle(mmu, index, h, word);
 }

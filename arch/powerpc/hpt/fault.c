@@ -16,7 +16,7 @@
 static int choose_page(struct umbra_mmu *mmu, struct umbra_fault *fault, gfn_t first,
 		       unsigned int shift, struct umbra_host_page *page)
 {
-	unsigned long hva = umbra_slot_hva(fault->slot, first);
+	unsigned long hva = first == fault->gfn ? fault->hva : umbra_slot_hva(fault->slot, first);
 	bool known = !umbra_pfn_is_error(fault->page.pfn);
 
 	if (shift > PAGE_SHIFT &&
@@ -24,6 +24,7 @@ static int choose_page(struct umbra_mmu *mmu, struct umbra_fault *fault, gfn_t f
 		return known ? UMBRA_FAULT_RETRY : UMBRA_FAULT_SLEEP;
 	if (known && shift <= PAGE_SHIFT) {
 		page->pfn = fault->page.pfn;
+		page->present = pfn_valid(page->pfn);
 		page->writable = fault->page.writable;
 	} else if (!hpt_host_serves(mmu, hva, shift, page) ||
 		   (fault->write && !page->writable)) {
@@ -34,8 +35,8 @@ static int choose_page(struct umbra_mmu *mmu, struct umbra_fault *fault, gfn_t f
 }
 
 /* Lock the HPTE that the fault saw; false when there is a smaller table now. */
-static bool lock_seen(struct umbra_hpt *hpt, const struct umbra_hpt_expect *expect,
-		      struct hpte *h)
+static __always_inline bool lock_seen(struct umbra_hpt *hpt,
+				      const struct umbra_hpt_expect *expect, struct hpte *h)
 {
 	if (expect->index >= hpt_count(hpt))
 		return false;
@@ -96,32 +97,33 @@ int hpt_map(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
 	const struct umbra_hpt_expect *expect = &vcpu->arch.expect;
 	struct umbra_mmu *mmu = mv->mmu;
 	struct umbra_hpt *hpt = &mmu->arch.hpt;
-	unsigned int shift = hpte_shift(expect->v, expect->guest_r);
+	unsigned int shift = expect->shift;
 	gfn_t first = hpte_gpa(expect->guest_r, shift) >> PAGE_SHIFT;
-	struct umbra_host_page page = { 0 };
-	struct umbra_memslot *slot;
+	struct umbra_memslot *slot = fault->slot;
+	struct umbra_host_page page;
 	unsigned long *word;
 	struct hpte h;
 	int ret;
 
 	/* A guest page may begin below the slot that it ends in. */
-	if (!umbra_slot_holds(fault->slot, first) ||
-	    !umbra_slot_holds(fault->slot, first + (((1UL << shift) - 1) >> PAGE_SHIFT)))
+	if (shift > PAGE_SHIFT &&
+	    (!umbra_slot_holds(slot, first) ||
+	     !umbra_slot_holds(slot, first + (1UL << (shift - PAGE_SHIFT)) - 1)))
 		return -EFAULT;
-	word = hpt_word(mmu, first, &slot);
-	if (!word || slot != fault->slot)
+	word = hpt_slot_word(slot, first);
+	if (!word)
 		return UMBRA_FAULT_RETRY;
 	ret = choose_page(mmu, fault, first, shift, &page);
 	if (ret)
 		return ret;
-	if (!pfn_valid(page.pfn) && !(expect->guest_r & HPTE_R_I))
+	if (!page.present && !(expect->guest_r & HPTE_R_I))
 		return -EFAULT;
 
 	if (!lock_seen(hpt, expect, &h))
 		return UMBRA_FAULT_RETRY;
 	if (still_wanted(hpt, expect, &h)) {
 		install(mmu, fault, expect->index, &h, word,
-			hpt_hw_r(hpt->rev[expect->index].guest_r, shift, page.pfn,
+			hpt_hw_r(hpt->rev[expect->index].guest_r, shift, &page,
 				 page.writable && !umbra_slot_readonly(slot)));
 		mv->stat.pf_fixed++;
 	} else {
@@ -152,7 +154,8 @@ static void mark_mmio(struct umbra_mmu *mmu, const struct umbra_hpt_expect *expe
  * The HPTE of an access, as it is now. HPT_REFLECT with @cause when the guest has none or
  * it denies the access; HPT_RETRY when the hardware would do it now; else negative.
  */
-static int look_up(struct umbra_vcpu *vcpu, const struct hpt_access *access, u64 *cause)
+static __always_inline int look_up(struct umbra_vcpu *vcpu,
+				   const struct hpt_access *access, u64 *cause)
 {
 	struct umbra_hpt_expect *expect = &vcpu->arch.expect;
 	struct umbra_hpt *hpt = &vcpu->vm->mmu.arch.hpt;
@@ -163,9 +166,7 @@ static int look_up(struct umbra_vcpu *vcpu, const struct hpt_access *access, u64
 	*cause = access->fetch ? SRR1_ISI_NOPT : DSISR_NOHPTE;
 	read_lock(&vcpu->vm->mmu.lock);
 	if (hpt_make_key(hpt, access->ea, access->slbv, &key))
-		index = hpt_find(hpt, &key, HPTE_V_USED, &h, &expect->guest_r);
-	if (index >= 0)
-		hpte_unlock(hpt, index);
+		index = hpt_peek(hpt, &key, &h, &expect->guest_r);
 	read_unlock(&vcpu->vm->mmu.lock);
 	if (index < 0)
 		return access->missing ? HPT_REFLECT : HPT_RETRY;
@@ -176,6 +177,7 @@ static int look_up(struct umbra_vcpu *vcpu, const struct hpt_access *access, u64
 		return HPT_RETRY;
 	expect->index = index;
 	expect->v = h.v;
+	expect->shift = hpte_shift(h.v, expect->guest_r);
 	expect->access = access;
 	return -EAGAIN;
 }
@@ -196,25 +198,24 @@ int hpt_fault(struct umbra_vcpu *vcpu, const struct hpt_access *access, u64 *cau
 	      gpa_t *gpa)
 {
 	struct umbra_hpt_expect *expect = &vcpu->arch.expect;
-	struct umbra_fault fault = {};
-	unsigned int shift;
+	struct umbra_fault *fault = &vcpu->arch.fault;
 	int ret = look_up(vcpu, access, cause);
 
 	if (ret != -EAGAIN)
 		return ret;
-	shift = hpte_shift(expect->v, expect->guest_r);
-	*gpa = hpte_gpa(expect->guest_r, shift) | (access->ea & ((1UL << shift) - 1));
-	fault.gpa = *gpa;
-	fault.gfn = *gpa >> PAGE_SHIFT;
-	fault.write = access->store;
-	fault.exec = access->fetch;
-	fault.present = expect->v & HPTE_V_VALID;
-	ret = umbra_mmu_fault_atomic(&vcpu->mmu, &fault);
+	*gpa = hpte_gpa(expect->guest_r, expect->shift) |
+	       (access->ea & ((1UL << expect->shift) - 1));
+	fault->gpa = *gpa;
+	fault->gfn = *gpa >> PAGE_SHIFT;
+	fault->write = access->store;
+	fault->exec = access->fetch;
+	fault->present = expect->v & HPTE_V_VALID;
+	ret = umbra_mmu_fault_atomic(&vcpu->mmu, fault);
 	if (ret == UMBRA_FAULT_SLEEP)
-		ret = umbra_mmu_fault(&vcpu->mmu, &fault);
+		ret = umbra_mmu_fault(&vcpu->mmu, fault);
 	if (ret != UMBRA_FAULT_EMULATE)
 		return ret == UMBRA_FAULT_RETRY ? HPT_RETRY : ret;
-	if (!fault.slot)
+	if (!fault->slot)
 		mark_mmio(&vcpu->vm->mmu, expect);
 	return HPT_MMIO;
 }

@@ -67,7 +67,7 @@ static bool enter_valid(struct umbra_mmu *mmu, u64 index, struct hpte *h, unsign
 	hpt_link(mmu, index, word);
 	umbra_revmap_unlock(word);
 	h->v |= HPTE_V_VALID;
-	h->r = hpt_hw_r(h->r, shift, page.pfn, page.writable && !umbra_slot_readonly(slot));
+	h->r = hpt_hw_r(h->r, shift, &page, page.writable && !umbra_slot_readonly(slot));
 	return true;
 }
 

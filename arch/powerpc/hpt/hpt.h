@@ -54,12 +54,32 @@ static inline unsigned long hpt_hash_mask(const struct umbra_hpt *hpt)
 	return (1UL << (hpt->order - 7)) - 1;
 }
 
-/* The lock bit as a bit of the host's word. */
+/*
+ * The lock bit as a bit of the host's word; and a doubleword read once, or written once,
+ * in one instruction: what the compiler makes of READ_ONCE() and a swap is ten.
+ */
 #ifdef __LITTLE_ENDIAN
 #define HPTE_LOCK_NR	(56 + 6)
+#define HPTE_LOAD	"ldbrx %0,%y1"
+#define HPTE_STORE	"stdbrx %1,%y0"
 #else
 #define HPTE_LOCK_NR	6
+#define HPTE_LOAD	"ldx %0,%y1"
+#define HPTE_STORE	"stdx %1,%y0"
 #endif
+
+static inline u64 hpte_load(const __be64 *from)
+{
+	u64 value;
+
+	asm volatile(HPTE_LOAD : "=r" (value) : "Z" (*from));
+	return value;
+}
+
+static inline void hpte_store(__be64 *to, u64 value)
+{
+	asm volatile(HPTE_STORE : "=Z" (*to) : "r" (value));
+}
 
 static inline unsigned long *hpte_lock_word(struct umbra_hpt *hpt, unsigned long index)
 {
@@ -102,8 +122,8 @@ static inline struct hpte hpte_read(const struct umbra_hpt *hpt, unsigned long i
 {
 	struct hpte h;
 
-	h.v = be64_to_cpu(READ_ONCE(hpt->entries[2 * index])) & ~HPTE_V_UMBRA_LOCK;
-	h.r = be64_to_cpu(READ_ONCE(hpt->entries[2 * index + 1]));
+	h.v = hpte_load(&hpt->entries[2 * index]) & ~HPTE_V_UMBRA_LOCK;
+	h.r = hpte_load(&hpt->entries[2 * index + 1]);
 	if (cpu_has_feature(CPU_FTR_ARCH_300)) {
 		h.v = hpte_new_to_old_v(h.v, h.r);
 		h.r = hpte_new_to_old_r(h.r);
@@ -116,7 +136,16 @@ static inline void hpte_write_r(struct umbra_hpt *hpt, unsigned long index, stru
 {
 	if (cpu_has_feature(CPU_FTR_ARCH_300))
 		h.r = hpte_old_to_new_r(h.v, h.r);
-	WRITE_ONCE(hpt->entries[2 * index + 1], cpu_to_be64(h.r));
+	hpte_store(&hpt->entries[2 * index + 1], h.r);
+}
+
+/* Take a valid HPTE from the table walker. What a CPU has cached of it is still used. */
+static inline void hpte_make_absent(struct umbra_hpt *hpt, unsigned long index)
+{
+	__be64 *p = &hpt->entries[2 * index];
+
+	WRITE_ONCE(p[0], (READ_ONCE(p[0]) & ~cpu_to_be64(HPTE_V_VALID)) |
+		   cpu_to_be64(HPTE_V_ABSENT));
 }
 
 /*
@@ -126,16 +155,16 @@ static inline void hpte_write_r(struct umbra_hpt *hpt, unsigned long index, stru
 static inline void hpte_write(struct umbra_hpt *hpt, unsigned long index, struct hpte h)
 {
 	__be64 *p = &hpt->entries[2 * index];
-	u64 lock = be64_to_cpu(READ_ONCE(p[0])) & HPTE_V_UMBRA_LOCK;
+	u64 lock = hpte_load(p) & HPTE_V_UMBRA_LOCK;
 
 	if (cpu_has_feature(CPU_FTR_ARCH_300)) {
 		h.r = hpte_old_to_new_r(h.v, h.r);
 		h.v = hpte_old_to_new_v(h.v);
 	}
-	WRITE_ONCE(p[1], cpu_to_be64(h.r));
+	hpte_store(&p[1], h.r);
 	/* The table walker must not see V with what stood here before. */
 	smp_wmb();
-	WRITE_ONCE(p[0], cpu_to_be64(h.v | lock));
+	hpte_store(&p[0], h.v | lock);
 	if (h.v & HPTE_V_VALID)
 		asm volatile("ptesync" : : : "memory");
 }
@@ -225,6 +254,12 @@ static inline bool hpte_writable(u64 r)
 	return (r & HPTE_R_PPP) < 3;
 }
 
+/* Does a valid HPTE map what has a struct page? See hpt_hw_r(). */
+static inline bool hpte_is_memory(u64 r)
+{
+	return !(r & HPTE_R_I);
+}
+
 /* The same access without writing. */
 static inline u64 hpte_make_readonly(u64 r)
 {
@@ -267,7 +302,7 @@ enum hpt_outcome {
 };
 
 /* Translations that all CPUs shall forget, collected so that they wait only once. */
-#define HPT_FLUSH_MAX 4
+#define HPT_FLUSH_MAX 16
 struct hpt_flush {
 	unsigned int count;
 	u64 rb[HPT_FLUSH_MAX];
@@ -291,13 +326,40 @@ void hpt_destroy(struct umbra_mmu *mmu);
 int hpt_make_maps(struct umbra_memslot *slot);
 unsigned long *hpt_word(struct umbra_mmu *mmu, gfn_t gfn, struct umbra_memslot **slot);
 unsigned long *hpt_word_of(struct umbra_mmu *mmu, const struct hpte *h, u64 guest_r);
-u64 hpt_hw_r(u64 guest_r, unsigned int shift, u64 pfn, bool writable);
-bool hpt_host_serves(struct umbra_mmu *mmu, unsigned long hva, unsigned int shift,
-		     struct umbra_host_page *page);
-void hpt_link(struct umbra_mmu *mmu, unsigned long index, unsigned long *word);
+u64 hpt_hw_r(u64 guest_r, unsigned int shift, const struct umbra_host_page *host_page,
+	     bool writable);
+bool hpt_host_is_as_large(const struct umbra_host_page *page, int level, unsigned int shift);
 void hpt_collect(struct umbra_mmu *mmu, const struct hpte *h, u64 rc, unsigned long *word);
+void hpt_settle(struct umbra_mmu *mmu, unsigned long index, const struct hpte *h,
+		unsigned long *word);
 void hpt_unlink(struct umbra_mmu *mmu, unsigned long index, const struct hpte *h,
 		unsigned long *word);
+
+/**
+ * hpt_host_serves() - does the host have memory for a whole guest page, as it is?
+ * @mmu: the MMU; mmu->lock held and umbra_notifier_covers() asked
+ * @hva: of the guest page's first byte, or of the host page around it
+ * @shift: log2 of the guest page's size
+ * @page: filled in
+ *
+ * A guest page larger than the host's pages must lie within one mapping of the host's, or
+ * one huge page, so that whatever the host does to it is done to all of it.
+ */
+static inline bool hpt_host_serves(struct umbra_mmu *mmu, unsigned long hva,
+				   unsigned int shift, struct umbra_host_page *page)
+{
+	int level = umbra_hostpt_scan(mmu->mm, hva & PAGE_MASK, page, 1);
+
+	return level && page->present &&
+	       (shift <= PAGE_SHIFT || hpt_host_is_as_large(page, level, shift));
+}
+
+/* An HPTE becomes valid; it is in no ring. @word: of its gfn. */
+static inline void hpt_link(struct umbra_mmu *mmu, unsigned long index, unsigned long *word)
+{
+	umbra_revmap_add(mmu->arch.hpt.rev, word, index);
+	atomic64_inc(&mmu->stat.pages[0]);
+}
 
 /* rehash.c */
 int hpt_rehash(const struct umbra_hpt *from, struct umbra_hpt *to);
@@ -310,6 +372,7 @@ u64 hpte_hash(u64 v, u64 r, unsigned long index);
 bool hpt_make_key(const struct umbra_hpt *hpt, u64 ea, u64 slbv, struct hpt_key *key);
 long hpt_find(struct umbra_hpt *hpt, const struct hpt_key *key, u64 states,
 	      struct hpte *h, u64 *guest_r);
+long hpt_peek(struct umbra_hpt *hpt, const struct hpt_key *key, struct hpte *h, u64 *guest_r);
 u64 hpt_denies(const struct hpt_access *access, u64 r);
 
 /* fault.c */

@@ -12,7 +12,7 @@
 #include "hpt.h"
 
 /* gfns handled in one hold of the lock. */
-#define STRETCH 4096
+#define STRETCH 4096UL
 
 /* The largest page that an HPTE maps. */
 #define LARGEST_SHIFT 24
@@ -22,22 +22,73 @@ static unsigned long *words(const struct umbra_memslot *slot)
 	return READ_ONCE(slot->maps);
 }
 
-/* Make every HPTE of a gfn absent. mmu->lock held for writing. True if there was one. */
-static bool unmap_word(struct umbra_mmu *mmu, unsigned long *word)
+/*
+ * HPTEs that are absent already, and of which CPUs may still use what they have cached:
+ * so their last R and C are not in.
+ */
+struct taken {
+	struct hpt_flush flush;
+	unsigned int count;
+	struct hpte h[HPT_FLUSH_MAX];
+	u32 index[HPT_FLUSH_MAX];
+	unsigned long *word[HPT_FLUSH_MAX];
+};
+
+/* The CPUs forget them all; then they hold nothing of the host's any more. */
+static void finish_taken(struct umbra_mmu *mmu, struct taken *taken)
 {
 	struct umbra_hpt *hpt = &mmu->arch.hpt;
-	bool any = false;
+	unsigned int i;
 
-	while (*word & UMBRA_REVMAP_PRESENT) {
-		unsigned long index = *word & UMBRA_REVMAP_INDEX;
-		struct hpte h = hpte_read(hpt, index);
+	hpt_flush_now(mmu, &taken->flush);
+	for (i = 0; i < taken->count; i++) {
+		unsigned long index = taken->index[i];
+		struct hpte *h = &taken->h[i];
 
-		hpt_invalidate(mmu, index, &h);
-		hpt_unlink(mmu, index, &h, word);
-		h.r = hpt->rev[index].guest_r;
-		hpte_write_r(hpt, index, h);
-		any = true;
+		/* They stand alike in both forms. */
+		h->r |= hpte_load(&hpt->entries[2 * index + 1]) & (HPTE_R_R | HPTE_R_C);
+		hpt_settle(mmu, index, h, taken->word[i]);
+		h->r = hpt->rev[index].guest_r;
+		hpte_write_r(hpt, index, *h);
 	}
+	atomic64_sub(taken->count, &mmu->stat.pages[0]);
+	taken->count = 0;
+}
+
+static void take(struct umbra_mmu *mmu, struct taken *taken, unsigned long *word)
+{
+	unsigned long index = *word & UMBRA_REVMAP_INDEX;
+	struct umbra_hpt *hpt = &mmu->arch.hpt;
+	struct hpte h = hpte_read(hpt, index);
+
+	hpte_make_absent(hpt, index);
+	taken->h[taken->count] = h;
+	umbra_revmap_remove(hpt->rev, word, index);
+	taken->index[taken->count] = index;
+	taken->word[taken->count++] = word;
+	hpt_flush_add(mmu, &taken->flush, h.v, h.r, index);
+	if (taken->count == HPT_FLUSH_MAX)
+		finish_taken(mmu, taken);
+}
+
+/*
+ * Make every HPTE of these gfns absent. mmu->lock held for writing. Returns how many of the
+ * gfns had one.
+ */
+static unsigned long unmap_words(struct umbra_mmu *mmu, unsigned long *word,
+				 unsigned long count)
+{
+	unsigned long *end = word + count, any = 0;
+	struct taken taken;
+
+	taken.flush.count = 0;
+	taken.count = 0;
+	for (; word < end; word++) {
+		any += !!(*word & UMBRA_REVMAP_PRESENT);
+		while (*word & UMBRA_REVMAP_PRESENT)
+			take(mmu, &taken, word);
+	}
+	finish_taken(mmu, &taken);
 	return any;
 }
 
@@ -55,9 +106,8 @@ bool hpt_unmap(struct umbra_mmu *mmu, const struct umbra_gfn_range *range)
 	if (mmu->arch.hpt.large)
 		gfn = max(gfn & ~((1ULL << (LARGEST_SHIFT - PAGE_SHIFT)) - 1),
 			  range->slot->base_gfn);
-	for (; gfn < range->end; gfn++)
-		if (unmap_word(mmu, &maps[gfn - range->slot->base_gfn]))
-			atomic64_inc(&mmu->stat.unmapped);
+	atomic64_add(unmap_words(mmu, &maps[gfn - range->slot->base_gfn], range->end - gfn),
+		     &mmu->stat.unmapped);
 	return false;
 }
 
@@ -158,7 +208,7 @@ bool hpt_clear_changed(struct umbra_mmu *mmu, unsigned long index)
 	hpt_invalidate(mmu, index, &h);
 	changed = h.r & HPTE_R_C;
 	hpt_note_rc(hpt, index, h.r & HPTE_R_C);
-	if (changed && pfn_valid(pfn))
+	if (changed && hpte_is_memory(h.r))
 		umbra_pfn_set_dirty(pfn);
 	h.v = v;
 	h.r &= ~HPTE_R_C;
@@ -218,31 +268,30 @@ bool hpt_wrprot(struct umbra_mmu *mmu, struct umbra_memslot *slot, unsigned long
 
 /* Do @op to the slot's words, a stretch at a time. */
 static void for_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot,
-		     void (*op)(struct umbra_mmu *mmu, unsigned long *word))
+		     void (*op)(struct umbra_mmu *mmu, unsigned long *word,
+				unsigned long count))
 {
-	unsigned long *maps = words(slot), i = 0;
+	unsigned long *maps = words(slot), i;
 
-	while (maps && i < slot->npages) {
-		unsigned long end = min(i + STRETCH, slot->npages);
-
+	for (i = 0; maps && i < slot->npages; i += STRETCH) {
 		write_lock(&mmu->lock);
-		for (; i < end; i++)
-			op(mmu, &maps[i]);
+		op(mmu, &maps[i], min(slot->npages - i, STRETCH));
 		write_unlock(&mmu->lock);
 		cond_resched();
 	}
 }
 
-static void forget_changed(struct umbra_mmu *mmu, unsigned long *word)
+static void forget_changed(struct umbra_mmu *mmu, unsigned long *word, unsigned long count)
 {
 	u64 pages;
 
-	clear_changed_word(mmu, word, &pages);
+	while (count--)
+		clear_changed_word(mmu, word++, &pages);
 }
 
-static void unmap(struct umbra_mmu *mmu, unsigned long *word)
+static void unmap(struct umbra_mmu *mmu, unsigned long *word, unsigned long count)
 {
-	unmap_word(mmu, word);
+	unmap_words(mmu, word, count);
 }
 
 /* @wrprot_slot of struct umbra_mmu_ops: what was written before is not the log's. */
@@ -269,14 +318,13 @@ void hpt_zap_slot(struct umbra_mmu *mmu, struct umbra_memslot *slot)
 void hpt_unmap_all(struct umbra_mmu *mmu)
 {
 	struct umbra_memslots *set = umbra_mmu_slots(mmu);
-	unsigned long page;
 	unsigned int i;
 
 	for (i = 0; i < set->count; i++) {
 		unsigned long *maps = words(set->slots[i]);
 
-		for (page = 0; maps && page < set->slots[i]->npages; page++)
-			unmap_word(mmu, &maps[page]);
+		if (maps)
+			unmap_words(mmu, maps, set->slots[i]->npages);
 	}
 }
 

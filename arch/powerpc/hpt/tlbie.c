@@ -31,7 +31,7 @@ static u64 tlbie_ap(unsigned int shift)
  * found by undoing the hash: the low bits of the group's number are those of the VSID and
  * the page number combined.
  */
-static u64 tlbie_rb(u64 v, u64 r, unsigned long index)
+static __always_inline u64 tlbie_rb(u64 v, u64 r, unsigned long index)
 {
 	unsigned int shift = hpte_shift(v, r), base = hpte_base_shift(v, r);
 	u64 low = index / HPTES_PER_GROUP;
@@ -141,11 +141,9 @@ void hpt_flush_all(struct umbra_mmu *mmu)
 void hpt_invalidate(struct umbra_mmu *mmu, unsigned long index, struct hpte *h)
 {
 	struct umbra_hpt *hpt = &mmu->arch.hpt;
-	__be64 *p = &hpt->entries[2 * index];
 	u64 rb = tlbie_rb(h->v, h->r, index);
 
-	WRITE_ONCE(p[0], (READ_ONCE(p[0]) & ~cpu_to_be64(HPTE_V_VALID)) |
-		   cpu_to_be64(HPTE_V_ABSENT));
+	hpte_make_absent(hpt, index);
 	flush_rbs(mmu, &rb, 1);
 	h->r = hpte_read(hpt, index).r;
 }

@@ -66,7 +66,17 @@ u64 hpte_hash(u64 v, u64 r, unsigned long index)
 	return hash ^ page << (23 - base) ^ ((low ^ hash) & GENMASK_ULL(22 - base, 0));
 }
 
-static bool matches(const struct hpte *h, u64 v, u64 states, unsigned int base_shift)
+/* Can this HPTE be the one? A first look, at what stands alike in both forms. */
+static inline bool may_match(const struct umbra_hpt *hpt, unsigned long index, u64 v)
+{
+	u64 there = hpte_load(&hpt->entries[2 * index]);
+
+	return (there & HPTE_V_USED) &&
+	       !((there ^ v) & (HPTE_V_AVPN_3_0 | HPTE_V_SECONDARY));
+}
+
+static __always_inline bool matches(const struct hpte *h, u64 v, u64 states,
+				    unsigned int base_shift)
 {
 	const u64 mask = SLB_VSID_B | HPTE_V_AVPN | HPTE_V_SECONDARY;
 
@@ -93,9 +103,8 @@ long hpt_find(struct umbra_hpt *hpt, const struct hpt_key *key, u64 states,
 	for (;;) {
 		index = (hash & hpt_hash_mask(hpt)) * HPTES_PER_GROUP;
 		for (end = index + HPTES_PER_GROUP; index < end; index++) {
-			*h = hpte_read(hpt, index);
 			/* Who holds it may be about to make it valid, or absent. */
-			if (!matches(h, v, HPTE_V_USED, key->base_shift))
+			if (!may_match(hpt, index, v))
 				continue;
 			hpte_lock(hpt, index);
 			*h = hpte_read(hpt, index);
@@ -104,6 +113,53 @@ long hpt_find(struct umbra_hpt *hpt, const struct hpt_key *key, u64 states,
 				return index;
 			}
 			hpte_unlock(hpt, index);
+		}
+		if (v & HPTE_V_SECONDARY)
+			return -1;
+		v |= HPTE_V_SECONDARY;
+		hash = ~hash;
+	}
+}
+
+/* The HPTE and what the guest knows of it, of the same moment, when nobody held it. */
+static void read_both(struct umbra_hpt *hpt, unsigned long index, struct hpte *h,
+		      u64 *guest_r)
+{
+	unsigned long *word = hpte_lock_word(hpt, index), before;
+
+	do {
+		/* Whoever changes one of them holds the lock meanwhile: pairs with its end. */
+		while ((before = smp_load_acquire(word)) & BIT(HPTE_LOCK_NR))
+			cpu_relax();
+		*h = hpte_read(hpt, index);
+		*guest_r = READ_ONCE(hpt->rev[index].guest_r);
+		/* What was read comes before the second look. */
+		smp_rmb();
+	} while (READ_ONCE(*word) != before);
+}
+
+/**
+ * hpt_peek() - find an HPTE, which may be another at once
+ * @hpt: the table; mmu->lock held for reading
+ * @key: what is looked for
+ * @h: set to the HPTE, valid or absent
+ * @guest_r: set to the guest's view of its second doubleword
+ *
+ * Return: its index; -1 when there is none.
+ */
+long hpt_peek(struct umbra_hpt *hpt, const struct hpt_key *key, struct hpte *h, u64 *guest_r)
+{
+	u64 hash = key->hash, v = key->v;
+	unsigned long index, end;
+
+	for (;;) {
+		index = (hash & hpt_hash_mask(hpt)) * HPTES_PER_GROUP;
+		for (end = index + HPTES_PER_GROUP; index < end; index++) {
+			if (!may_match(hpt, index, v))
+				continue;
+			read_both(hpt, index, h, guest_r);
+			if (matches(h, v, HPTE_V_USED, key->base_shift))
+				return index;
 		}
 		if (v & HPTE_V_SECONDARY)
 			return -1;

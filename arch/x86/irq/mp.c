@@ -17,9 +17,7 @@
  */
 #include <linux/rcuwait.h>
 #include <linux/sched/signal.h>
-#include <linux/smp.h>
 #include <linux/uaccess.h>
-#include <trace/events/ipi.h>
 
 #include "internal.h"
 
@@ -32,14 +30,10 @@
  */
 void umbra_vcpu_kick(struct umbra_vcpu *vcpu)
 {
-	struct umbra_mmu_vcpu *mv = &vcpu->mmu;
-
 	/* Orders the request before the look at who sleeps and at the mode. */
 	smp_mb__after_atomic();
-	if (rcuwait_wake_up(&vcpu->arch.wait))
-		return;
-	if (cmpxchg(&mv->mode, UMBRA_IN_GUEST, UMBRA_EXITING_GUEST) == UMBRA_IN_GUEST)
-		smp_send_reschedule(READ_ONCE(mv->cpu));
+	if (!rcuwait_wake_up(&vcpu->arch.wait))
+		umbra_vcpu_expel(&vcpu->mmu);
 }
 
 /**

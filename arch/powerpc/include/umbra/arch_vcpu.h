@@ -10,6 +10,7 @@
 #include <linux/types.h>
 #include <linux/wait.h>
 #include <uapi/linux/kvm.h>
+#include <umbra/mmu.h>
 #include <umbra/types.h>
 
 struct hpt_access;
@@ -25,12 +26,14 @@ struct hpt_access;
  * @index: its index
  * @v: first doubleword when it was looked up
  * @guest_r: the guest's view of the second
+ * @shift: log2 of the page's size
  * @access: the access
  */
 struct umbra_hpt_expect {
 	unsigned long index;
 	u64 v;
 	u64 guest_r;
+	unsigned int shift;
 	const struct hpt_access *access;
 };
 
@@ -58,20 +61,25 @@ struct p9_partition;
 /**
  * struct umbra_arch_vcpu - POWER state of one vCPU
  * @guest: its registers, as the world switch has them; NULL where no guest can run
- * @expect: of the fault that is being settled
+ * @fault: that is being settled
+ * @expect: the HPTE that it is about
  * @mmio: the access that userspace was asked to make
  * @hcall: userspace was asked to serve a hypercall
  * @ceded: the guest waits for an interrupt or a prod
  * @prodded: somebody ended that, or will have; set by any thread
+ * @external: the external interrupt that userspace gave: KVM_INTERRUPT_SET or
+ *	KVM_INTERRUPT_SET_LEVEL, else 0; set by any thread
  * @wait: where it sleeps
  */
 struct umbra_arch_vcpu {
 	struct p9_guest *guest;
+	struct umbra_fault fault;
 	struct umbra_hpt_expect expect;
 	struct umbra_power_mmio mmio;
 	bool hcall;
 	bool ceded;
 	bool prodded;
+	u32 external;
 	wait_queue_head_t wait;
 };
 
@@ -82,5 +90,11 @@ struct umbra_arch_vcpu {
 struct umbra_arch_vm {
 	struct p9_partition *partition;
 };
+
+/* May any thread make this ioctl, even beside one in KVM_RUN? */
+static inline bool umbra_arch_vcpu_async(unsigned int cmd)
+{
+	return cmd == KVM_INTERRUPT;
+}
 
 #endif

@@ -459,4 +459,10 @@ struct umbra_arch_vm {
 	struct umbra_msr_filter __rcu *msr_filter;
 };
 
+/* May any thread make this ioctl, even beside one in KVM_RUN? */
+static inline bool umbra_arch_vcpu_async(unsigned int cmd)
+{
+	return false;
+}
+
 #endif

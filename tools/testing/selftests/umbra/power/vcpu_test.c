@@ -11,7 +11,6 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
-#include <time.h>
 
 #include "kselftest_harness.h"
 #include "lib/guest.h"
@@ -149,7 +148,7 @@ TEST_F(vcpu, registers_that_there_are_not)
 	ASSERT_EQ(-EINVAL, get_reg(self->g.runner, KVM_REG_PPC_MMCR0, &value));
 	ASSERT_EQ(-EINVAL, set_reg(self->g.runner, KVM_REG_PPC_MMCR0, &value));
 	ASSERT_EQ(-EINVAL, get_reg(self->g.runner, KVM_REG_PPC_TM_GPR0, &value));
-	ASSERT_EQ(-EINVAL, get_reg(self->g.runner, KVM_REG_PPC_ARCH_COMPAT, &value));
+	ASSERT_EQ(-EINVAL, get_reg(self->g.runner, KVM_REG_PPC_DPDES, &value));
 	ASSERT_EQ(-EINVAL, get_reg(self->g.runner, ~0ULL, &value));
 	ASSERT_EQ(-EFAULT, get_reg(self->g.runner, KVM_REG_PPC_DSCR, NULL));
 	ASSERT_EQ(-EFAULT, set_reg(self->g.runner, KVM_REG_PPC_DSCR, NULL));
@@ -230,40 +229,12 @@ TEST_F(vcpu, order_and_place_of_interrupts)
 	ASSERT_EQ(MSR_VIRTUAL, self->g.regs.msr & MSR_VIRTUAL);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* mfsrr0 r6, li r3 SAY_FAULT, sc 1: the decrementer's, big-endian. */
-static void put_decrementer(struct hpt_guest *g)
-{
-	static const uint32_t handler[] = { 0x7cda02a6, LI_R3(SAY_FAULT), SC_1 };
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(handler); i++)
-		((uint32_t *)(g->vm.mem + 0x900))[i] = __builtin_bswap32(handler[i]);
-}
-
-static int cede(struct hpt_guest *g, uint64_t ticks)
-{
-	put_code(g, guest_cede, (char *)guest_cede_end - (char *)guest_cede);
-	g->regs.gpr[5] = ticks;
-	if (guest_start(g, MSR_REAL) != KVM_EXIT_PAPR_HCALL)
-		return -1;
-	return g->run->papr_hcall.nr;
-}
-
 /* 512 MHz. Behind the hypercall the interrupt is taken, since it has switched EE on. */
 TEST_F(vcpu, decrementer_ends_h_cede)
 {
 	uint64_t begin = now_ms(), expiry;
 
-	put_decrementer(&self->g);
-	ASSERT_EQ(SAY_FAULT, cede(&self->g, 512000 * 200));
+	ASSERT_EQ(SAY_FAULT, guest_cedes(&self->g, 512000 * 200));
 	ASSERT_EQ(CODE + 12, self->g.run->papr_hcall.args[2]);
 	ASSERT_LE(200, now_ms() - begin + 1);
 	ASSERT_GT(5000, now_ms() - begin);
@@ -296,7 +267,6 @@ TEST_F(vcpu, floating_point_of_the_process)
 	uint64_t fpr[2] = { 0x1122334455667788, 0x99aabbccddeeff00 };
 	uint64_t vr[2] = { 0x0123456789abcdef, 0xfedcba9876543210 };
 
-	put_decrementer(&self->g);
 	put_code(&self->g, guest_cede, (char *)guest_cede_end - (char *)guest_cede);
 	self->g.regs.gpr[5] = 512000 * 100;
 	self->g.regs.pc = CODE;
@@ -322,7 +292,6 @@ TEST_F(vcpu, a_signal_does_not_end_h_cede)
 	uint64_t begin = now_ms();
 
 	signal(SIGALRM, on_alarm);
-	put_decrementer(&self->g);
 	put_code(&self->g, guest_cede, (char *)guest_cede_end - (char *)guest_cede);
 	self->g.regs.gpr[5] = 512000 * 400;
 	self->g.regs.pc = CODE;
@@ -378,7 +347,7 @@ static void *sleep_long(void *arg)
 {
 	struct sleeper *s = arg;
 
-	s->said = cede(s->g, 0x7fffffff);
+	s->said = guest_cedes(s->g, 0x7fffffff);
 	return NULL;
 }
 
@@ -400,10 +369,9 @@ TEST_F(vcpu, h_prod_ends_h_cede)
 	ASSERT_EQ(H_SUCCESS, self->g.run->papr_hcall.args[0]);
 	/* One that comes before counts, once. */
 	ASSERT_EQ(H_SUCCESS, prod(&other, 0));
-	ASSERT_EQ(SAY_DONE, cede(&self->g, 0x7fffffff));
+	ASSERT_EQ(SAY_DONE, guest_cedes(&self->g, 0x7fffffff));
 	ASSERT_GT(4000, now_ms() - begin);
-	put_decrementer(&self->g);
-	ASSERT_EQ(SAY_FAULT, cede(&self->g, 512000 * 50));
+	ASSERT_EQ(SAY_FAULT, guest_cedes(&self->g, 512000 * 50));
 	close_vcpu(&other);
 }
 

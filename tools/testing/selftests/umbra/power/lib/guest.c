@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "guest.h"
@@ -32,7 +33,8 @@ void guest_segment(int vcpu)
 
 bool guest_open(struct hpt_guest *g, unsigned int order)
 {
-	unsigned int i;
+	static const uint64_t vectors[] = { 0x300, 0x400, 0x500, 0x900 };
+	unsigned int v, i;
 
 	hpt_vm_open(&g->vm, PAGES * 65536 / sysconf(_SC_PAGESIZE), order);
 	if (!ioctl(g->vm.fd, KVM_CHECK_EXTENSION, KVM_CAP_PPC_PAPR))
@@ -42,10 +44,9 @@ bool guest_open(struct hpt_guest *g, unsigned int order)
 	if (g->run == MAP_FAILED)
 		exit(1);
 	guest_segment(g->vm.vcpu);
-	for (i = 0; i < sizeof(handler) / 4; i++) {
-		((uint32_t *)(g->vm.mem + 0x300))[i] = __builtin_bswap32(handler[i]);
-		((uint32_t *)(g->vm.mem + 0x400))[i] = __builtin_bswap32(handler[i]);
-	}
+	for (v = 0; v < sizeof(vectors) / sizeof(*vectors); v++)
+		for (i = 0; i < sizeof(handler) / sizeof(*handler); i++)
+			((uint32_t *)(g->vm.mem + vectors[v]))[i] = __builtin_bswap32(handler[i]);
 	return true;
 }
 
@@ -93,6 +94,23 @@ int guest_start(struct hpt_guest *g, uint64_t msr)
 	if (ioctl(g->runner, KVM_SET_REGS, &g->regs))
 		return -errno;
 	return guest_run(g);
+}
+
+int guest_cedes(struct hpt_guest *g, uint64_t ticks)
+{
+	put_code(g, guest_cede, (char *)guest_cede_end - (char *)guest_cede);
+	g->regs.gpr[5] = ticks;
+	if (guest_start(g, MSR_REAL) != KVM_EXIT_PAPR_HCALL)
+		return -1;
+	return g->run->papr_hcall.nr;
+}
+
+uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 void on_cpu(int cpu)

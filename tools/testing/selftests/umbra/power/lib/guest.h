@@ -4,7 +4,8 @@
  * its code at CODE by real and by effective address.
  *
  * Interrupts are taken in big-endian order, since LPCR[ILE] is clear: their handlers are
- * written so.
+ * written so. Those of storage, external interrupts and the decrementer say SAY_FAULT with
+ * DAR, DSISR, SRR0 and SRR1.
  */
 #ifndef GUEST_H
 #define GUEST_H
@@ -56,6 +57,9 @@ void put_code(struct hpt_guest *g, const uint32_t *code, size_t len);
 /* The exit's reason, or a negative errno; signals are passed over. */
 int guest_run(struct hpt_guest *g);
 int guest_start(struct hpt_guest *g, uint64_t msr);
+/* H_CEDE with @ticks in the decrementer; what the guest said then, or -1. */
+int guest_cedes(struct hpt_guest *g, uint64_t ticks);
+uint64_t now_ms(void);
 void on_cpu(int cpu);
 
 #endif
