@@ -114,7 +114,7 @@ static int map_exclusive(struct umbra_mmu_vcpu *mv, struct umbra_fault *fault)
  * umbra_mmu_fault_atomic() - settle a fault without sleeping, if that can be
  * @mv: the vCPU; its own thread calls, with mmu->srcu held and interrupts on.
  *	Preemption may be off.
- * @fault: the caller's five fields are set
+ * @fault: the caller's six fields are set
  *
  * Return: UMBRA_FAULT_RETRY when the guest can repeat the access,
  * UMBRA_FAULT_EMULATE when it is MMIO, UMBRA_FAULT_SLEEP when umbra_mmu_fault()
