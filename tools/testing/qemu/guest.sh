@@ -52,6 +52,7 @@ test_point()
 	("$@")
 	status=$?
 	for guest in "$RUN"/*/; do
+		[ -d "$guest" ] || continue
 		[ "$status" = 0 ] || show "$(basename "$guest")"
 		guest_kill "$(basename "$guest")"
 	done
