@@ -81,8 +81,11 @@ void umbra_mmu_flush(struct umbra_mmu *mmu)
  */
 void umbra_vcpu_expel(struct umbra_mmu_vcpu *mv)
 {
+	/* The CPU cannot go offline meanwhile. */
+	preempt_disable();
 	if (cmpxchg(&mv->mode, UMBRA_IN_GUEST, UMBRA_EXITING_GUEST) == UMBRA_IN_GUEST)
 		smp_send_reschedule(READ_ONCE(mv->cpu));
+	preempt_enable();
 }
 
 void umbra_flush_exit(void)

@@ -83,13 +83,16 @@ int p9_partition_create(struct umbra_vm *vm)
 	return 0;
 }
 
-/* The table is about to go, and no vCPU runs any more. The caller owes a flush. */
+/*
+ * The table is about to go, and no vCPU runs any more. The caller owes a flush of translations;
+ * that of what CPUs hold of the partition's entry is made here.
+ */
 void p9_partition_clear(struct umbra_vm *vm)
 {
 	struct p9_partition *p = vm->arch.partition;
 
 	if (p)
-		mmu_partition_table_set_entry(p->kvm.arch.lpid, 0, 0, false);
+		mmu_partition_table_set_entry(p->kvm.arch.lpid, 0, 0, true);
 }
 
 void p9_partition_destroy(struct umbra_vm *vm)
@@ -108,7 +111,8 @@ void p9_partition_destroy(struct umbra_vm *vm)
  * @vm: the VM; mmu->lock held for writing
  * @vrma_slbv: the segment by which real mode is translated
  *
- * The caller owes a flush.
+ * The caller owes a flush of translations; that of what CPUs hold of the partition's entry
+ * is made here.
  */
 void p9_partition_set_table(struct umbra_vm *vm, u64 vrma_slbv)
 {
@@ -121,7 +125,7 @@ void p9_partition_set_table(struct umbra_vm *vm, u64 vrma_slbv)
 	mmu_partition_table_set_entry(p->kvm.arch.lpid,
 				      (ps & SLB_VSID_L) >> 1 | (ps & SLB_VSID_LP) << 1 |
 				      __pa(hpt->entries) | (hpt->order - 18),
-				      0, false);
+				      0, true);
 }
 
 int p9_guest_create(struct umbra_vcpu *vcpu)
@@ -262,7 +266,9 @@ int p9_enter(struct umbra_vcpu *vcpu)
 	save_math();
 	powerpc_local_irq_pmu_save(flags);
 	umbra_vcpu_enter_guest(&vcpu->mmu);
-	if (!signal_pending(current) && !need_resched() && !umbra_vcpu_kicked(&vcpu->mmu))
+	/* Without the segment for real mode the table is another one than the guest knows. */
+	if (!signal_pending(current) && !need_resched() && !umbra_vcpu_kicked(&vcpu->mmu) &&
+	    READ_ONCE(vcpu->vm->mmu.arch.vrma))
 		trap = run_guest(vcpu);
 	umbra_vcpu_left_guest(&vcpu->mmu);
 	powerpc_local_irq_pmu_restore(flags);

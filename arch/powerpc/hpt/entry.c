@@ -11,11 +11,12 @@
 
 /**
  * hpt_make_maps() - the words of a slot's gfns
- * @slot: the slot; mmu->srcu held, mmu->lock not
+ * @mmu: the MMU; mmu->srcu held, mmu->lock not
+ * @slot: the slot
  *
  * Sleeps. Return: 0 or -ENOMEM.
  */
-int hpt_make_maps(struct umbra_memslot *slot)
+int hpt_make_maps(struct umbra_mmu *mmu, struct umbra_memslot *slot)
 {
 	unsigned long *maps;
 
@@ -24,9 +25,13 @@ int hpt_make_maps(struct umbra_memslot *slot)
 	maps = kvcalloc(slot->npages, sizeof(*maps), GFP_KERNEL_ACCOUNT);
 	if (!maps)
 		return -ENOMEM;
+	/* A change of slots hands them over with the lock held. */
+	read_lock(&mmu->lock);
 	/* Of two who make them, one is too late. */
-	if (cmpxchg(&slot->maps, NULL, maps))
-		kvfree(maps);
+	if (!cmpxchg(&slot->maps, NULL, maps))
+		maps = NULL;
+	read_unlock(&mmu->lock);
+	kvfree(maps);
 	return 0;
 }
 

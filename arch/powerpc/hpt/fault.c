@@ -87,7 +87,7 @@ bool hpt_prepared(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault)
 
 int hpt_prepare(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault)
 {
-	return hpt_make_maps(fault->slot);
+	return hpt_make_maps(mv->mmu, fault->slot);
 }
 
 /* @map and @map_exclusive of struct umbra_mmu_ops */

@@ -117,7 +117,7 @@ static long check_new(struct umbra_mmu *mmu, const struct hpte *h, struct umbra_
 	if (!umbra_slot_holds(*slot, (gpa + (1UL << shift) - 1) >> PAGE_SHIFT) ||
 	    !wimg_valid(*slot, h->r))
 		return H_PARAMETER;
-	return hpt_make_maps(*slot) ? H_RESOURCE : H_SUCCESS;
+	return hpt_make_maps(mmu, *slot) ? H_RESOURCE : H_SUCCESS;
 }
 
 /* mmu->lock held for reading. Gives the index; -1 without a place. */

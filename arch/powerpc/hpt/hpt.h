@@ -323,7 +323,7 @@ int hpt_init(struct umbra_mmu *mmu);
 void hpt_destroy(struct umbra_mmu *mmu);
 
 /* entry.c */
-int hpt_make_maps(struct umbra_memslot *slot);
+int hpt_make_maps(struct umbra_mmu *mmu, struct umbra_memslot *slot);
 unsigned long *hpt_word(struct umbra_mmu *mmu, gfn_t gfn, struct umbra_memslot **slot);
 unsigned long *hpt_word_of(struct umbra_mmu *mmu, const struct hpte *h, u64 guest_r);
 u64 hpt_hw_r(u64 guest_r, unsigned int shift, const struct umbra_host_page *host_page,

@@ -62,13 +62,19 @@ static void reset(struct umbra_mmu *mmu)
 	hpt_flush_all(mmu);
 }
 
-/* Have @hpt be the table, and @hpt what was it. Nothing is valid in either. */
+/*
+ * Have @hpt be the table, and @hpt what was it. Nothing is valid in either. The hardware is
+ * told whether or not the guest has its segment for real mode: a vCPU that was on its way in,
+ * or asleep in H_CEDE, enters with the table that the hardware has.
+ */
 static void exchange(struct umbra_mmu *mmu, struct umbra_hpt *hpt)
 {
+	struct umbra_vm *vm = umbra_mmu_vm(mmu);
+
 	swap(mmu->arch.hpt, *hpt);
 	mmu->arch.hpt_gen++;
-	if (mmu->arch.vrma)
-		p9_partition_set_table(umbra_mmu_vm(mmu), vrma_slbv());
+	if (vm->arch.partition)
+		p9_partition_set_table(vm, vrma_slbv());
 	hpt_flush_all(mmu);
 }
 

@@ -76,7 +76,15 @@ static void broadcast(struct umbra_mmu *mmu, const u64 *rb, unsigned int count)
 	asm volatile("ptesync" : : : "memory");
 	for (i = 0; i < count; i++)
 		invalidate_one(rb[i], mmu->arch.lpid);
-	/* Errata of POWER9: stores may pass a tlbie, unless it is given twice. */
+	/*
+	 * Errata of POWER9: the addresses that a thread keeps may outlive a tlbie while its
+	 * partition or process number changes, unless one for radix tables follows, which
+	 * matches nothing (R = 1); and stores may pass a tlbie unless it is given twice.
+	 */
+	if (count && cpu_has_feature(CPU_FTR_P9_TLBIE_ERAT_BUG))
+		asm volatile("ptesync\n"
+			     ".machine push; .machine power9; tlbie %0, %1, 0, 0, 1; .machine pop"
+			     : : "r" (PPC_BIT(52)), "r" (0UL) : "memory");
 	if (count && cpu_has_feature(CPU_FTR_P9_TLBIE_STQ_BUG)) {
 		asm volatile("ptesync" : : : "memory");
 		invalidate_one(rb[count - 1], mmu->arch.lpid);
