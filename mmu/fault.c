@@ -154,9 +154,9 @@ static int bring(struct umbra_mmu_vcpu *mv, const struct umbra_fault *fault)
 
 	if (fault->gfn == mv->next_gfn)
 		end = min_t(gfn_t, roundup(end, ahead), slot->base_gfn + slot->npages);
-	mv->next_gfn = end;
 	if (fault->nowait && !umbra_pfn_ready(fault->hva, fault->write))
 		return -EAGAIN;
+	mv->next_gfn = end;
 	return umbra_pfn_populate(mv->mmu->mm, fault->hva, end - fault->gfn,
 				  fault->write);
 }

@@ -172,7 +172,7 @@ static u8 __user *byte_at(struct umbra_mmu *mmu, gpa_t gpa, struct umbra_memslot
  * @gpa: guest physical address
  * @byte: filled in
  *
- * From any context of a vCPU's thread. Return: 0; -EFAULT where no slot is or the page is away.
+ * Interrupts may be off. Return: 0; -EFAULT where no slot is or the page is away.
  */
 int umbra_guest_peek(struct umbra_mmu *mmu, gpa_t gpa, u8 *byte)
 {
@@ -194,8 +194,8 @@ int umbra_guest_peek(struct umbra_mmu *mmu, gpa_t gpa, u8 *byte)
  * @gpa: guest physical address
  * @byte: what to write
  *
- * From any context of the vCPU's thread, also where mmu->lock cannot be taken. Return: 0;
- * -EFAULT where no writable slot is or the page is away; -EOPNOTSUPP with an MMU that
+ * Interrupts may be off, and mmu->lock is not taken. Return: 0; -EFAULT where no writable
+ * slot is or the page is away; -EOPNOTSUPP with an MMU that
  * has to know of writes.
  */
 int umbra_guest_poke(struct umbra_mmu_vcpu *mv, gpa_t gpa, u8 byte)

@@ -14,6 +14,8 @@
  *   its end. A work that nobody wants any more is on no list and frees itself. It holds
  *   the mm, the module and struct umbra_async_pf.
  * - A token is told at most once; when they are forgotten, all that wait are woken (~0).
+ * - No work waits for another VM's: there are no more than the queue runs at a time, and who
+ *   would have to be the next waits for its page itself.
  *
  * Locks: apf->lock guards lists, @nr and works' links; the rest is the vCPU's thread's.
  */
@@ -27,7 +29,7 @@
 
 #include "irqchip.h"
 
-/* Pages that one vCPU waits for at most. */
+/* Pages that are brought for one vCPU at most, those that it has forgotten included. */
 #define WORKS_MAX	64
 
 #define EN_RESERVED	GENMASK_ULL(5, 4)
@@ -74,10 +76,11 @@ struct async_pf_work {
 };
 
 static struct workqueue_struct *works;
+static atomic_t under_way = ATOMIC_INIT(0);
 
 int umbra_async_pf_init(void)
 {
-	works = alloc_workqueue("umbra", WQ_UNBOUND, 0);
+	works = alloc_workqueue("umbra", WQ_UNBOUND, WQ_MAX_ACTIVE);
 	return works ? 0 : -ENOMEM;
 }
 
@@ -252,6 +255,7 @@ static void bring(struct work_struct *work)
 	if (!wanted)
 		kfree(w);
 	kref_put(&apf->ref, apf_free);
+	atomic_dec(&under_way);
 	/* umbra_async_pf_exit() waits for the rest. */
 	module_put(THIS_MODULE);
 }
@@ -276,9 +280,11 @@ static bool add_work(struct umbra_async_pf *apf, struct async_pf_work *w)
 	bool ok;
 
 	spin_lock(&apf->lock);
-	ok = apf->nr < WORKS_MAX;
+	/* One of the references is the vCPU's. */
+	ok = apf->nr < WORKS_MAX && kref_read(&apf->ref) <= WORKS_MAX;
 	list_for_each_entry(other, &apf->works, link)
 		ok &= other->hva != w->hva;
+	ok = ok && atomic_add_unless(&under_way, 1, WQ_MAX_ACTIVE);
 	if (ok) {
 		list_add_tail(&w->link, &apf->works);
 		apf->nr++;
@@ -413,7 +419,11 @@ void umbra_async_pf_outside(struct umbra_vcpu *vcpu)
 	    busy ||
 	    umbra_guest_write(&vcpu->mmu, word(vcpu, WORD_TOKEN), &token, sizeof(token)))
 		return;
+	/* An APIC that is off takes nothing: the guest's word is left as it was. */
+	if (!umbra_lapic_interrupt(vcpu, vcpu->arch.msr_async_pf_int)) {
+		umbra_guest_write(&vcpu->mmu, word(vcpu, WORD_TOKEN), &busy, sizeof(busy));
+		return;
+	}
 	apf->told = true;
 	drop_token(apf, token);
-	umbra_lapic_interrupt(vcpu, vcpu->arch.msr_async_pf_int);
 }

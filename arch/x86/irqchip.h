@@ -68,7 +68,7 @@ void umbra_lapic_set_deadline(struct umbra_vcpu *vcpu, u64 deadline);
 void umbra_lapic_tsc_changed(struct umbra_vcpu *vcpu);
 
 /* deliver.c */
-void umbra_lapic_interrupt(struct umbra_vcpu *vcpu, u8 vector);
+bool umbra_lapic_interrupt(struct umbra_vcpu *vcpu, u8 vector);
 bool umbra_irq_waits(struct umbra_vcpu *vcpu);
 int umbra_irq_ack(struct umbra_vcpu *vcpu);
 bool umbra_irq_pull(struct umbra_vcpu *vcpu, bool can_take);

@@ -47,13 +47,20 @@ static __always_inline bool event_waiting(struct umbra_vcpu *vcpu)
 /* Inject what waits; false when something is to be served outside before. */
 static noinline bool deliver(struct umbra_vcpu *vcpu)
 {
+	bool ready;
+
 	if (umbra_irq_holds(vcpu) ||
-	    test_and_clear_bit(UMBRA_REQ_LEAVE, &vcpu->arch.requests) ||
-	    !umbra_pv_eoi_ready(vcpu))
+	    test_and_clear_bit(UMBRA_REQ_LEAVE, &vcpu->arch.requests))
 		return false;
-	umbra_nmi_pull(vcpu);
-	umbra_backend->inject(vcpu);
-	return true;
+	/* The local APIC has a word in the guest's memory. */
+	umbra_vcpu_srcu_lock(vcpu);
+	ready = umbra_pv_eoi_ready(vcpu);
+	if (ready) {
+		umbra_nmi_pull(vcpu);
+		umbra_backend->inject(vcpu);
+	}
+	umbra_vcpu_srcu_unlock(vcpu);
+	return ready;
 }
 
 /* Userspace asked for the moment at which the guest takes interrupts, and it is now. */

@@ -260,13 +260,15 @@ bool umbra_lapic_local(struct umbra_lapic *lapic, unsigned int lvt)
 /**
  * umbra_lapic_interrupt() - an interrupt that comes from the kernel itself
  * @vcpu: the vCPU, which has a local APIC
- * @vector: its vector; an APIC that is off ignores it
+ * @vector: its vector
+ *
+ * Return: false when the APIC is off.
  */
-void umbra_lapic_interrupt(struct umbra_vcpu *vcpu, u8 vector)
+bool umbra_lapic_interrupt(struct umbra_vcpu *vcpu, u8 vector)
 {
 	const struct umbra_irq_msg msg = { .mode = APIC_DM_FIXED, .vector = vector };
 
-	umbra_lapic_accept(vcpu->arch.lapic, &msg);
+	return umbra_lapic_accept(vcpu->arch.lapic, &msg);
 }
 
 /*

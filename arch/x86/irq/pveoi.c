@@ -12,7 +12,7 @@
  * bit is never set. When the page is away where nothing may sleep, the vCPU leaves the inner
  * section (UMBRA_REQ_PV_EOI); until then ISR as the guest reads it may be old.
  *
- * All is done by the vCPU's thread.
+ * All is done by the vCPU's thread, with mmu->srcu held.
  */
 #include <asm/kvm_para.h>
 
@@ -29,6 +29,9 @@ int umbra_pv_eoi_set_msr(struct umbra_vcpu *vcpu, u64 val)
 {
 	if (!IS_ALIGNED(val & ~(u64)KVM_MSR_ENABLED, 4))
 		return -EINVAL;
+	/* What was ended was ended in the old word, which is the guest's again. */
+	if (vcpu->arch.lapic)
+		umbra_pv_eoi_settle(vcpu->arch.lapic);
 	vcpu->arch.msr_pv_eoi = val;
 	return 0;
 }
@@ -95,8 +98,8 @@ bool umbra_pv_eoi_settle(struct umbra_lapic *lapic)
  * umbra_pv_eoi_outside() - bring ISR up to date; sleeps
  * @vcpu: the vCPU, outside the inner section; mmu->srcu is held
  *
- * What the guest wrote to EOI meanwhile comes after. Without memory behind the word nothing
- * was ended by it.
+ * What the guest wrote to EOI meanwhile comes after. Without memory behind the word the
+ * interrupt is taken for ended: that it never were would be worse.
  */
 void umbra_pv_eoi_outside(struct umbra_vcpu *vcpu)
 {
@@ -105,18 +108,21 @@ void umbra_pv_eoi_outside(struct umbra_vcpu *vcpu)
 	if (!lapic)
 		return;
 	clear_bit(UMBRA_REQ_PV_EOI, &vcpu->arch.requests);
-	if (lapic->offered && settle(lapic, true))
+	if (lapic->offered && settle(lapic, true)) {
 		lapic->offered = false;
+		umbra_lapic_end(lapic);
+	}
 	for (; lapic->late_eois; lapic->late_eois--)
 		umbra_lapic_end(lapic);
 }
 
 /**
  * umbra_pv_eoi_ready() - before an entry: can the vCPU say which interrupt it takes?
- * @vcpu: the vCPU; interrupts are off
+ * @vcpu: the vCPU; interrupts are off, mmu->srcu is held
+ *
+ * It is asked even when no interrupt is known to wait: one may come before umbra_irq_pull().
  */
 bool umbra_pv_eoi_ready(struct umbra_vcpu *vcpu)
 {
-	return !vcpu->arch.lapic || !test_bit(UMBRA_REQ_IRQ, &vcpu->arch.requests) ||
-	       umbra_pv_eoi_settle(vcpu->arch.lapic);
+	return !vcpu->arch.lapic || umbra_pv_eoi_settle(vcpu->arch.lapic);
 }
