@@ -86,7 +86,7 @@ static void guest_ticks(void *pv_eoi)
 	TALK->ticks -= alone;
 }
 
-static void ticks(enum row row, void (*handler)(struct guest_frame *f), void *pv_eoi)
+static void count_ticks(enum row row, void (*handler)(struct guest_frame *f), void *pv_eoi)
 {
 	struct vm *vm = talking_vm(handler);
 	struct vcpu *vcpu = vcpu_create(vm, 0);
@@ -100,12 +100,12 @@ static void ticks(enum row row, void (*handler)(struct guest_frame *f), void *pv
 
 void bench_timer(void)
 {
-	ticks(ROW_TIMER, on_tick, NULL);
+	count_ticks(ROW_TIMER, on_tick, NULL);
 }
 
 void bench_timer_pv(void)
 {
-	ticks(ROW_TIMER_PV, on_tick_pv, (void *)&TALK->pv_eoi);
+	count_ticks(ROW_TIMER_PV, on_tick_pv, (void *)&TALK->pv_eoi);
 }
 
 static void guest_pingpong(void *arg)
