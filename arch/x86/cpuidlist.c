@@ -223,8 +223,7 @@ static int add_paravirtual(struct cpuid_out *out)
 	e = add_leaf(out, KVM_CPUID_FEATURES, 0, 0);
 	if (!e)
 		return -E2BIG;
-	e->eax = BIT(KVM_FEATURE_NOP_IO_DELAY) | BIT(KVM_FEATURE_PV_EOI) |
-		 BIT(KVM_FEATURE_ASYNC_PF) | BIT(KVM_FEATURE_ASYNC_PF_INT);
+	e->eax = BIT(KVM_FEATURE_NOP_IO_DELAY) | BIT(KVM_FEATURE_PV_EOI);
 	if (umbra_clock_stable())
 		e->eax |= BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_CLOCKSOURCE2) |
 			  BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT);

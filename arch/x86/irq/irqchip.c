@@ -31,8 +31,6 @@ int umbra_irqchip_check_extension(long ext)
 	case KVM_CAP_PIT2:
 	case KVM_CAP_PIT_STATE2:
 	case KVM_CAP_REINJECT_CONTROL:
-	case KVM_CAP_ASYNC_PF:
-	case KVM_CAP_ASYNC_PF_INT:
 		return 1;
 	case KVM_CAP_IRQ_ROUTING:
 		return UMBRA_GSI_MAX;
